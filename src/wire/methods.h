@@ -1,0 +1,34 @@
+/// The methods of Cairn's servers. Numbers travel on the wire: append, never renumber.
+#pragma once
+
+#include <cstdint>
+
+namespace cairn::wire {
+
+enum class Method : uint16_t {
+  kNone = 0,
+  kPing = 1,
+  // chunkserver, data path
+  kReadChunk = 16,
+  kWriteChunk = 17,
+  kDeleteChunk = 18,
+  kFetchChunk = 19,
+  kChunkHash = 20,
+  // chunkserver, control
+  kCreateCopyset = 32,
+  kCopysetStatus = 33,
+  // Raft
+  kRaftBatch = 48,  ///< one-way
+  // MDS
+  kRegisterChunkserver = 64,
+  kHeartbeat = 65,
+  kCreateVolume = 66,
+  kListVolumes = 67,
+  kStatVolume = 68,
+  kDeleteVolume = 69,
+  kGetSegment = 70,
+  kGetCopysets = 71,
+  kClusterStatus = 72,
+};
+
+}  // namespace cairn::wire
