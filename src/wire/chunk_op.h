@@ -1,0 +1,38 @@
+/// ChunkOp: the head of a copyset's log entry: what to do to which chunk. The bytes to write are
+/// the entry's payload. Source: docs/formats/chunk-op.md.
+#pragma once
+
+#include <cstdint>
+
+#include "base/buffer.h"
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace cairn::wire {
+
+enum class ChunkOpKind : uint8_t {
+  kWrite = 1,        ///< the payload replaces [offset, offset + size)
+  kWriteZeroes = 2,  ///< the range reads as zeros
+  kDelete = 3,       ///< the chunk is gone; deleting an absent one changes nothing
+};
+
+struct ChunkOp {
+  ChunkOpKind kind = ChunkOpKind::kWrite;
+  ChunkId chunk;
+  VolumeId volume;
+  Fence fence;
+  uint32_t offset_bytes = 0;  ///< in the chunk; a multiple of 4096, and so is the size
+  uint32_t size_bytes = 0;
+  uint64_t client = 0;    ///< who wrote, and
+  uint64_t sequence = 0;  ///< which of its writes this is: what a late duplicate is known by
+  uint64_t oldest_unresolved_sequence = 0;
+
+  bool operator==(const ChunkOp&) const = default;
+};
+
+/// 64 bytes, with a checksum of its own.
+Buffer encode(const ChunkOp& op);
+/// kCorrupt: wrong size, magic, checksum or kind. kUnsupported: a version of the future.
+Result<ChunkOp> decode_chunk_op(ByteView bytes);
+
+}  // namespace cairn::wire

@@ -1,0 +1,64 @@
+#include "wire/chunk_op.h"
+
+#include <gtest/gtest.h>
+
+namespace cairn::wire {
+namespace {
+
+ChunkOp sample() {
+  ChunkOp op;
+  op.kind = ChunkOpKind::kWriteZeroes;
+  op.chunk = ChunkId(7);
+  op.volume = VolumeId(3);
+  op.fence = Fence(9);
+  op.offset_bytes = 8192;
+  op.size_bytes = 4096;
+  op.client = 0x1122334455667788;
+  op.sequence = 42;
+  op.oldest_unresolved_sequence = 40;
+  return op;
+}
+
+TEST(ChunkOp, ReadsBackWhatWasWritten) {
+  const Buffer bytes = encode(sample());
+  auto op = decode_chunk_op(bytes.view());
+  ASSERT_TRUE(op.ok());
+  EXPECT_EQ(*op, sample());
+}
+
+TEST(ChunkOp, KeepsItsBytesFromReleaseToRelease) {
+  std::string hex;
+  for (std::byte b : encode(sample()).view()) {
+    static constexpr char kDigits[] = "0123456789abcdef";
+    hex += kDigits[static_cast<int>(b) >> 4];
+    hex += kDigits[static_cast<int>(b) & 15];
+  }
+  EXPECT_EQ(hex.substr(0, 8), "9ac00102");
+  EXPECT_EQ(hex.substr(16),
+            "0700000000000000"
+            "0300000000000000"
+            "0900000000000000"
+            "00200000"
+            "00100000"
+            "8877665544332211"
+            "2a00000000000000"
+            "2800000000000000");
+}
+
+TEST(ChunkOp, AnyFlippedBitIsFound) {
+  const Buffer bytes = encode(sample());
+  for (size_t bit = 0; bit < bytes.size_bytes() * 8; ++bit) {
+    Buffer copy = Buffer::copy_of(bytes.view());
+    copy.mutable_view()[bit / 8] ^= std::byte(1 << (bit % 8));
+    EXPECT_FALSE(decode_chunk_op(copy.view()).ok()) << "bit " << bit;
+  }
+}
+
+TEST(ChunkOp, ATruncatedOneIsRefused) {
+  const Buffer bytes = encode(sample());
+  EXPECT_EQ(decode_chunk_op(bytes.view().first(63)).code(), Errc::kCorrupt);
+  EXPECT_EQ(decode_chunk_op({}).code(), Errc::kCorrupt);
+}
+
+}  // namespace
+}  // namespace cairn::wire
