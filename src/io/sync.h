@@ -43,6 +43,7 @@ class WaitList {
     head_.previous->next = &node;
     head_.previous = &node;
   }
+  WaitNode* front() { return empty() ? nullptr : head_.next; }
   WaitNode* pop() {
     if (empty()) return nullptr;
     WaitNode* node = head_.next;
