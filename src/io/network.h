@@ -35,7 +35,7 @@ class ConnectionHandler {
   /// The peer closed, the connection broke, or close() was called on it by the network. Called
   /// once; the handler may destroy the connection from within.
   virtual void on_closed(Error reason) = 0;
-  /// The send queue fell below its low-water mark after it had been over the high one.
+  /// The send queue fell below Connection::kUnsentLowBytes after it had been over kUnsentHighBytes.
   virtual void on_writable() {}
 };
 
@@ -48,7 +48,8 @@ class Connection {
   /// Queues bytes; all that a turn queues goes out in few scatter-gather writes at its end. The
   /// buffers are kept until they are sent. Ignored on a closed connection.
   virtual void send(Buffer bytes) = 0;
-  /// Bytes queued and not yet taken by the kernel. The owner stops producing above its own limit.
+  /// Bytes queued and not yet taken by the kernel. The owner stops producing above its own limit;
+  /// one that waits for on_writable() has a limit of at least kUnsentHighBytes.
   virtual size_t unsent_bytes() const = 0;
   /// on_bytes() is next called when this many bytes are there (one large frame, say): the receive
   /// buffer grows to hold them. At most kReceiveBytesMax.
@@ -59,6 +60,8 @@ class Connection {
   virtual const Address& peer() const = 0;
 
   static constexpr size_t kReceiveBytesMax = size_t{80} << 20;
+  static constexpr size_t kUnsentHighBytes = size_t{256} << 10;
+  static constexpr size_t kUnsentLowBytes = size_t{64} << 10;
 };
 
 class Listener {
