@@ -1,0 +1,70 @@
+/// Config: what a RawNode is made of.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "base/rng.h"
+#include "raft/storage.h"
+
+namespace cairn::raft {
+
+/// Receives what the core would log, rendered. Without one, nothing is rendered.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void on_log(LogLevel level, std::string_view text) = 0;
+};
+
+enum class ReadOnlyOption : uint8_t {
+  kSafe,        ///< a read waits for a quorum to confirm the leader
+  kLeaseBased,  ///< a read relies on the leader's lease; clocks must drift less than the lease
+};
+
+struct Config {
+  NodeId id;
+  /// Ticks without a leader before a campaign begins: each time drawn from [n, 2n).
+  uint32_t election_tick = 10;
+  /// Ticks between heartbeats; less than election_tick.
+  uint32_t heartbeat_tick = 1;
+
+  Storage* storage = nullptr;    ///< borrowed; outlives the node
+  Rng* rng = nullptr;            ///< borrowed; outlives the node
+  Observer* observer = nullptr;  ///< borrowed; may be absent
+
+  /// The last entry that the state machine has applied; not handed out again.
+  LogIndex applied;
+  /// Storage and apply answer by messages (kStorageAppend, kStorageApply) instead of advance().
+  bool async_storage_writes = false;
+
+  /// The largest append message: encoded entries. One entry is always sent.
+  uint64_t size_per_message_max = 1 << 20;
+  /// The largest batch of committed entries in flight to the state machine; 0: as above.
+  uint64_t committed_size_per_ready_max = 0;
+  /// Proposals beyond this many payload bytes that are not committed are refused; 0: no limit.
+  uint64_t uncommitted_entries_size_max = 0;
+  /// The window of append messages to one follower, in messages and (0: no limit) payload bytes.
+  size_t inflight_messages_max = 256;
+  uint64_t inflight_bytes_max = 0;
+
+  /// A leader that has not heard from a quorum for an election timeout steps down; and members that
+  /// hear a leader refuse to vote, so that nobody returning from a partition deposes it.
+  bool check_quorum = false;
+  /// A candidate first asks whether it would win, without disturbing anyone's term.
+  bool pre_vote = false;
+  ReadOnlyOption read_only_option = ReadOnlyOption::kSafe;
+  /// A follower refuses proposals instead of passing them on.
+  bool disable_proposal_forwarding = false;
+  /// Configuration changes are not checked when proposed; only for those who check them in apply.
+  bool disable_conf_change_validation = false;
+  /// A leader that a configuration change removes or demotes steps down when it applies it.
+  bool step_down_on_removal = false;
+};
+
+/// Fills in what 0 stands for. Errors: kInvalidArgument.
+Result<Config> validated(Config config);
+
+}  // namespace cairn::raft

@@ -1,0 +1,146 @@
+/// Entries, snapshots, hard state and messages: everything that goes into and comes out of the
+/// core.
+///
+/// Entries are shared, not copied: their bytes travel in counted Buffers from the client's message
+/// to the log, to the followers and to apply.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/ids.h"
+#include "raft/confchange/conf_change.h"
+
+namespace cairn::raft {
+
+/// Reserved ids: the host's own storage and state machine, to which messages are addressed when
+/// storage is asynchronous. No member may have one of them.
+inline constexpr NodeId kAppendThread{std::numeric_limits<uint64_t>::max()};
+inline constexpr NodeId kApplyThread{std::numeric_limits<uint64_t>::max() - 1};
+constexpr bool is_local_target(NodeId id) {
+  return id == kAppendThread || id == kApplyThread;
+}
+
+/// Stored in the log: append, never renumber.
+enum class EntryType : uint8_t {
+  kNormal = 0,
+  kConfChange = 1,    ///< head: one change, of the older kind
+  kConfChangeV2 = 2,  ///< head: any number of changes
+};
+
+/// A large part of an entry, aligned to blocks. The core counts its size and never looks inside.
+struct Payload {
+  Buffer bytes;  ///< empty while size_bytes > 0: the host has put it out of memory
+  uint32_t size_bytes = 0;
+  uint64_t locator = 0;  ///< the host's note of where the bytes lie in its log
+};
+
+struct Entry {
+  Term term;
+  LogIndex index;
+  EntryType type = EntryType::kNormal;
+  Buffer head;  ///< small and opaque; a configuration change stands here, encoded
+  Payload payload;
+};
+
+/// What an entry weighs against the limits for uncommitted and for unacknowledged entries: zero for
+/// the empty entries that the core itself proposes, so that they are never refused.
+inline uint64_t payload_bytes(const Entry& entry) {
+  return entry.head.size_bytes() + entry.payload.size_bytes;
+}
+uint64_t payload_bytes(std::span<const Entry> entries);
+/// What an entry weighs against the limits of a message and of a batch to apply: with its fields.
+uint64_t encoded_bytes(const Entry& entry);
+uint64_t encoded_bytes(std::span<const Entry> entries);
+/// The longest prefix of `entries` within `bytes_max`, but at least one entry.
+std::span<const Entry> limit_bytes(std::span<const Entry> entries, uint64_t bytes_max);
+
+/// Names a place in a log: two logs that agree on one agree on everything before it.
+struct EntryId {
+  Term term;
+  LogIndex index;
+  bool operator==(const EntryId&) const = default;
+};
+
+struct SnapshotMetadata {
+  ConfState conf_state;
+  LogIndex index;
+  Term term;
+};
+struct Snapshot {
+  SnapshotMetadata metadata;
+  Buffer data;  ///< the state machine's own
+  bool empty() const { return metadata.index.is_zero(); }
+};
+/// Shared and immutable: the log, a Ready and the messages that carry it hold the same snapshot.
+using SnapshotPtr = std::shared_ptr<const Snapshot>;
+
+/// What must be durable before a message that depends on it leaves.
+struct HardState {
+  Term term;
+  NodeId vote;
+  LogIndex commit;
+  bool empty() const { return term.is_zero() && vote.is_none() && commit.is_zero(); }
+  bool operator==(const HardState&) const = default;
+};
+
+/// Travels on the wire: append, never renumber.
+enum class MessageType : uint8_t {
+  kHup = 0,      ///< local: campaign
+  kBeat = 1,     ///< local: send heartbeats
+  kPropose = 2,  ///< entries to append; followers pass it to the leader
+  kAppend = 3,
+  kAppendResponse = 4,
+  kVote = 5,
+  kVoteResponse = 6,
+  kSnapshot = 7,
+  kHeartbeat = 8,
+  kHeartbeatResponse = 9,
+  kUnreachable = 10,     ///< local: the transport could not deliver to `from`
+  kSnapshotStatus = 11,  ///< local: the snapshot to `from` was sent, or failed (`reject`)
+  kCheckQuorum = 12,     ///< local: step down unless a quorum was heard from
+  kTransferLeader = 13,  ///< `from` is to become leader
+  kTimeoutNow = 14,      ///< to the one that is to become leader: campaign at once
+  kReadIndex = 15,
+  kReadIndexResponse = 16,
+  kPreVote = 17,
+  kPreVoteResponse = 18,
+  kStorageAppend = 19,  ///< to kAppendThread: make durable, then deliver `responses`
+  kStorageAppendResponse = 20,
+  kStorageApply = 21,  ///< to kApplyThread: apply, then deliver `responses`
+  kStorageApplyResponse = 22,
+  kForgetLeader = 23,  ///< local: stop believing in the leader, so that others may be voted for
+};
+inline constexpr uint8_t kMessageTypesCount = 24;
+
+struct Message {
+  MessageType type = MessageType::kHup;
+  bool reject = false;
+  NodeId to{};
+  NodeId from{};
+  Term term{};      ///< zero: local, or forwarded on behalf of a client
+  Term log_term{};  ///< the term of the entry at `index`
+  LogIndex index{};
+  LogIndex commit{};
+  NodeId vote{};  ///< kStorageAppend only
+  LogIndex reject_hint{};
+  std::vector<Entry> entries{};
+  SnapshotPtr snapshot{};
+  Buffer context{};
+  /// kStorageAppend and kStorageApply: to be stepped or sent, in this order, once that is done.
+  std::vector<Message> responses{};
+};
+
+/// Never accepted from the network.
+bool is_local(MessageType type);
+/// Answers: meaningless from a node that is not a member.
+bool is_response(MessageType type);
+/// kVote -> kVoteResponse, kPreVote -> kPreVoteResponse.
+MessageType vote_response_of(MessageType type);
+
+}  // namespace cairn::raft
