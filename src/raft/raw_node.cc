@@ -70,6 +70,10 @@ Status RawNode::bootstrap(const std::vector<NodeId>& peers) {
   return ok();
 }
 
+void RawNode::send_heartbeats() {
+  if (is_leader()) (void)raft_->step({.type = MessageType::kBeat, .from = raft_->id()});
+}
+
 void RawNode::campaign() {
   (void)raft_->step({.type = MessageType::kHup});
 }

@@ -64,6 +64,8 @@ class RawNode {
   Status bootstrap(const std::vector<NodeId>& peers);
 
   void tick() { raft_->tick(); }
+  /// A leader sends its heartbeats now, besides those that tick() sends.
+  void send_heartbeats();
   /// Starts an election, unless this node may not lead.
   void campaign();
 

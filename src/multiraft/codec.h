@@ -1,0 +1,36 @@
+/// Raft's messages and marks as protobuf, and back. Payloads travel behind the message, as the
+/// frame's attachment, by reference.
+/// Source: src/wire/raft.proto.
+#pragma once
+
+#include <vector>
+
+#include "raft/message.h"
+#include "wire/raft.pb.h"
+
+namespace cairn::multiraft {
+
+/// The payloads of `message` are appended to `attachment` in the order of its entries; all of them
+/// are in memory.
+void encode(GroupId group, const raft::Message& message, wire::RaftMessage* into,
+            std::vector<Buffer>* attachment);
+
+/// Takes the payloads from `attachment` at `*offset_bytes`, and moves that on.
+/// Errors: kProtocol: an unknown type, a payload beyond the attachment, entries that do not follow
+/// each other.
+Result<raft::Message> decode(const wire::RaftMessage& from, const Buffer& attachment,
+                             size_t* offset_bytes);
+
+/// The data of a snapshot mark in the write-ahead log: the snapshot, which may be ahead of the
+/// mark.
+Buffer encode_mark(const raft::Snapshot& snapshot);
+Result<raft::SnapshotPtr> decode_mark(ByteView bytes);
+
+struct GroupState {
+  Epoch epoch;
+  Buffer machine;
+};
+Buffer encode(const GroupState& state);
+Result<GroupState> decode_group_state(ByteView bytes);
+
+}  // namespace cairn::multiraft

@@ -1,0 +1,200 @@
+/// Group: one member of one Raft group, between the pure core and the host's log, network and state
+/// machine. What its parts do stands in:
+///   group.cc           start, messages in, Ready out, proposals
+///   group_storage.cc   the log: writes, completions, payloads read back
+///   group_apply.cc     committed entries to the state machine, proposers resumed
+///   group_reads.cc     lease, heartbeats, read barrier
+///   group_snapshot.cc  snapshots taken and installed
+///
+/// Order:   term and vote stand in the log before entries of that term; a message that claims
+///          durability leaves when the log says that all it rests on is durable; everything else
+///          leaves at the end of its turn, so that followers write while the leader does.
+/// Threads: one reactor. Internal to multiraft: users see Node and StateMachine.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+
+#include "base/planted_bug.h"
+#include "io/env.h"
+#include "io/sync.h"
+#include "multiraft/codec.h"
+#include "multiraft/group_log.h"
+#include "multiraft/lease.h"
+#include "multiraft/node.h"
+#include "multiraft/options.h"
+#include "multiraft/payload_cache.h"
+#include "multiraft/state_machine.h"
+#include "multiraft/transport.h"
+#include "raft/raw_node.h"
+#include "store/wal/wal.h"
+
+namespace cairn::multiraft {
+
+/// What a group uses of its host.
+class GroupHost {
+ public:
+  virtual ~GroupHost() = default;
+  virtual io::Env& env() = 0;
+  virtual const HostOptions& options() const = 0;
+  virtual NodeId self() const = 0;
+  virtual wal::Wal& wal() = 0;
+  virtual Transport& transport() = 0;
+  virtual PayloadCache& cache() = 0;
+  virtual io::Gate& gate() = 0;
+  virtual wal::Lsn durable() const = 0;
+  virtual PlantedBug planted_bug() const = 0;
+  /// Group::on_durable() is called once the log has reached `after`; in the order of calls.
+  virtual void notify_when_durable(Group& group, wal::Lsn after) = 0;
+  /// process_ready() is called at the end of this turn.
+  virtual void mark_ready(Group& group) = 0;
+};
+
+class Group {
+ public:
+  /// Starts from what the write-ahead log held. Errors: kCorrupt.
+  static Result<std::unique_ptr<Group>> create(GroupHost& host, GroupId id, StateMachine& machine,
+                                               wal::RecoveredGroup recovered);
+  ~Group();
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+
+  GroupId id() const { return id_; }
+  Node& node() { return node_; }
+  StateMachine& machine() { return machine_; }
+  /// What the state machine described at the last snapshot, for StateMachine::on_recover.
+  const GroupState& recovered_state() const { return recovered_state_; }
+  /// After on_recover: takes part from now on.
+  void start();
+
+  // From the host.
+  void tick();
+  void receive(raft::Message message);
+  void receive_heartbeat(NodeId from, Term term, LogIndex commit, uint64_t stamp);
+  void receive_heartbeat_answer(NodeId from, Term term, uint64_t stamp);
+  void undeliverable(const raft::Message& message);
+  void process_ready();
+  void on_durable(wal::Lsn up_to);
+  /// Out of service, for good: its waiters are told, and it takes no part any more.
+  void fail(Error reason);
+  bool drop_payload(LogIndex index, Term term);
+  bool wants_snapshot() const;
+  /// No new work begins, and everything that waits is told kClosed.
+  void begin_stop();
+
+  // Behind Node.
+  io::Task<Result<LogIndex>> apply(Buffer head, Buffer payload);
+  io::Task<Status> read_barrier();
+  io::Task<Status> drain();
+  io::Task<Status> take_snapshot();
+  bool is_leader() const { return raw_->role() == raft::Role::kLeader; }
+  bool is_ready_leader() const { return started_term_ == raw_->term() && is_leader(); }
+  NodeId leader() const { return raw_->leader(); }
+  NodeStatus status() const;
+
+  bool is_ready_marked = false;  ///< the host's note: stands in its list of this turn
+
+ private:
+  /// A caller of apply(), in its frame; listed in the order of index.
+  struct Proposal;
+  struct PendingResponses {
+    wal::Lsn after;
+    std::vector<raft::Message> responses;
+  };
+
+  Group(GroupHost& host, GroupId id, StateMachine& machine, raft::HardState hard_state,
+        raft::EntryId base, raft::SnapshotPtr snapshot, GroupState state);
+
+  // group.cc
+  Status check_in_service() const;
+  void note_role();
+  void dispatch(raft::Message message);
+  void send_to_peer(raft::Message message);
+  bool is_redundant_commit_notice(const raft::Message& message) const;
+  void step(raft::Message message);
+  void fail_proposals(const Error& reason);
+
+  // group_storage.cc
+  void store(raft::Message message);
+  void write(raft::Message& message);
+  void deliver(std::vector<raft::Message> responses);
+  void deliver_when_durable(std::vector<raft::Message> responses);
+  bool needs_payloads(const raft::Message& message) const;
+  io::Task<Status> read_payloads(std::vector<raft::Entry>* entries);
+  io::Task<void> send_with_payloads();
+
+  // group_apply.cc
+  io::Task<void> apply_loop();
+  io::Task<Status> apply_entries(std::vector<raft::Entry> entries);
+  io::Task<Status> apply_commands(std::vector<Command> commands);
+  Status apply_marker(const raft::Entry& entry);
+  void resolve_proposals(const Command& command);
+  void maybe_start_leading();
+
+  // group_reads.cc
+  const std::vector<NodeId>& voters() const { return raw_->config().voters.incoming.ids(); }
+  const std::vector<NodeId>& voters_outgoing() const {
+    return raw_->config().voters.outgoing.ids();
+  }
+  void send_heartbeats();
+  bool lease_valid(Instant now) const;
+  bool confirmed_since(Instant started) const;
+
+  // group_snapshot.cc
+  io::Task<void> install_loop();
+  io::Task<Status> install(raft::Message message);
+  void adopt_snapshot(raft::Message& message, Epoch epoch);
+  void reprobe_snapshots();
+  void cut_log(raft::SnapshotPtr snapshot);
+
+  GroupHost& host_;
+  const GroupId id_;
+  StateMachine& machine_;
+  Logger logger_;
+  Node node_;
+
+  GroupLog log_;
+  GroupState recovered_state_;
+  std::unique_ptr<raft::RawNode> raw_;
+  std::optional<Error> failed_;
+  bool stopping_ = false;
+  bool processing_ = false;
+
+  // What is in the write-ahead log, and what waits for it to be durable.
+  Term written_term_;
+  NodeId written_vote_;
+  wal::Lsn last_written_;
+  std::deque<PendingResponses> pending_responses_;
+  std::deque<raft::Message> sends_without_payloads_;  ///< bounded by the followers' windows
+  bool sending_with_payloads_ = false;
+
+  // Apply.
+  std::deque<raft::Message> apply_queue_;  ///< bounded by the core: apply_bytes_max under way
+  bool applying_ = false;
+  LogIndex applied_;
+  Epoch epoch_;
+  io::Event progress_;  ///< applied_, role, lease or failure moved
+  Proposal* proposals_first_ = nullptr;
+  Proposal* proposals_last_ = nullptr;
+  size_t proposals_count_ = 0;
+
+  // Leadership.
+  Term noted_term_;
+  bool noted_leader_ = false;
+  LogIndex leader_first_index_;  ///< once this is applied, so is all that came before our term
+  Term started_term_;            ///< on_leader_start was called for it
+  LeaderLease lease_;
+  VoteGuard guard_;
+  uint64_t heartbeat_stamp_ = 0;  ///< of the heartbeat that is being answered
+
+  // Snapshots.
+  std::deque<raft::Message> held_appends_;  ///< behind a snapshot that is being installed
+  bool installing_ = false;
+  bool saving_ = false;
+  uint64_t written_bytes_ = 0;  ///< of entries since the last snapshot
+  uint64_t written_entries_ = 0;
+  uint32_t ticks_to_reprobe_ = 0;
+};
+
+}  // namespace cairn::multiraft

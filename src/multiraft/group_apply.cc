@@ -1,0 +1,89 @@
+// Committed entries to the state machine, in order; proposers resumed when theirs is applied.
+#include "multiraft/group.h"
+#include "multiraft/proposal.h"
+
+namespace cairn::multiraft {
+
+io::Task<void> Group::apply_loop() {
+  auto inside = host_.gate().enter();
+  while (inside && !apply_queue_.empty() && !failed_ && !stopping_) {
+    raft::Message message = std::move(apply_queue_.front());
+    apply_queue_.pop_front();
+    auto applied = co_await apply_entries(std::move(message.entries));
+    if (!applied) {
+      fail(applied.error().within("applying committed entries"));
+      break;
+    }
+    if (failed_ || stopping_) break;
+    deliver(std::move(message.responses));
+    maybe_start_leading();
+    progress_.notify_all();
+  }
+  applying_ = false;
+  progress_.notify_all();
+}
+
+io::Task<Status> Group::apply_entries(std::vector<raft::Entry> entries) {
+  CO_TRY(co_await read_payloads(&entries));
+  std::vector<Command> commands;
+  for (raft::Entry& entry : entries) {
+    CHECK(entry.index > applied_, "an entry is applied once");
+    const bool is_command =
+        entry.type == raft::EntryType::kNormal && (!entry.head.empty() || entry.payload.size_bytes);
+    if (is_command) {
+      Command command;
+      command.term = entry.term;
+      command.index = entry.index;
+      command.head = std::move(entry.head);
+      command.payload = std::move(entry.payload.bytes);
+      commands.push_back(std::move(command));
+      continue;
+    }
+    CO_TRY(co_await apply_commands(std::exchange(commands, {})));
+    CO_TRY(apply_marker(entry));
+    applied_ = entry.index;
+  }
+  co_return co_await apply_commands(std::move(commands));
+}
+
+io::Task<Status> Group::apply_commands(std::vector<Command> commands) {
+  if (commands.empty()) co_return ok();
+  CHECK(commands.front().index == applied_ + 1, "commands are applied without a gap");
+  CO_TRY(co_await machine_.on_apply(commands));
+  applied_ = commands.back().index;
+  for (const Command& command : commands) resolve_proposals(command);
+  co_return ok();
+}
+
+Status Group::apply_marker(const raft::Entry& entry) {
+  ++epoch_;
+  if (entry.type != raft::EntryType::kNormal) {
+    raft::ConfChangeV2 change = TRY(raft::decode_conf_change(entry.head.view()));
+    machine_.on_configuration_committed(raw_->apply_conf_change(change));
+  }
+  machine_.on_epoch(epoch_, entry.index);
+  return ok();
+}
+
+void Group::resolve_proposals(const Command& command) {
+  while (proposals_first_ && proposals_first_->index <= command.index) {
+    Proposal& proposal = *proposals_first_;
+    if (proposal.index < command.index || proposal.term != command.term) {
+      proposal.resolve(
+          error(Errc::kUnavailable, "another leader's entry took the command's place"));
+    } else if (!command.outcome) {
+      proposal.resolve(command.outcome.error());
+    } else {
+      proposal.resolve(command.index);
+    }
+  }
+}
+
+void Group::maybe_start_leading() {
+  if (!is_leader() || started_term_ == raw_->term()) return;
+  if (applied_ < leader_first_index_) return;
+  started_term_ = raw_->term();
+  machine_.on_leader_start(started_term_);
+}
+
+}  // namespace cairn::multiraft

@@ -1,0 +1,89 @@
+// Lease, heartbeats and the barrier before a read.
+#include "multiraft/group.h"
+
+namespace cairn::multiraft {
+
+namespace {
+Instant to_instant(uint64_t stamp) {
+  return Instant(Duration(static_cast<int64_t>(stamp)));
+}
+}  // namespace
+
+void Group::receive_heartbeat(NodeId from, Term term, LogIndex commit, uint64_t stamp) {
+  if (failed_ || stopping_) return;
+  if (term >= raw_->term()) guard_.on_leader_contact(host_.env().clock.now());
+  heartbeat_stamp_ = stamp;
+  raft::Message message;
+  message.type = raft::MessageType::kHeartbeat;
+  message.from = from;
+  message.to = host_.self();
+  message.term = term;
+  message.commit = commit;
+  step(std::move(message));
+  // The answer takes the stamp of the heartbeat that it answers, so it is produced before the next
+  // one is looked at.
+  process_ready();
+}
+
+void Group::receive_heartbeat_answer(NodeId from, Term term, uint64_t stamp) {
+  if (failed_ || stopping_) return;
+  if (is_leader() && term == raw_->term()) {
+    lease_.on_answer(from, to_instant(stamp));
+    if (progress_.has_waiters()) progress_.notify_all();
+  }
+  raft::Message message;
+  message.type = raft::MessageType::kHeartbeatResponse;
+  message.from = from;
+  message.to = host_.self();
+  message.term = term;
+  step(std::move(message));
+}
+
+bool Group::lease_valid(Instant now) const {
+  if (host_.planted_bug() == PlantedBug::kReadWithoutLease) return true;
+  return lease_.valid_at(now, voters(), voters_outgoing());
+}
+
+bool Group::confirmed_since(Instant started) const {
+  return lease_.confirmed_at(voters(), voters_outgoing(), host_.env().clock.now()) >= started;
+}
+
+void Group::send_heartbeats() {
+  raw_->send_heartbeats();
+  host_.mark_ready(*this);
+}
+
+io::Task<Status> Group::read_barrier() {
+  CO_TRY(check_in_service());
+  const auto not_leader = [] {
+    return error(Errc::kNotLeader, "this replica does not lead the copyset");
+  };
+  if (!is_leader()) co_return not_leader();
+  const Instant started = host_.env().clock.now();
+  const Term term = raw_->term();
+  // Until an entry of its own term is applied, a leader does not know what is committed (pitfall
+  // 12).
+  while (started_term_ != term) {
+    co_await progress_.wait_next();
+    CO_TRY(check_in_service());
+    if (!is_leader() || raw_->term() != term) co_return not_leader();
+  }
+  // The index first, the lease second: see lease.h.
+  const LogIndex read_index = raw_->committed();
+  if (!lease_valid(host_.env().clock.now())) {
+    // One round serves all reads that begin before it is sent.
+    send_heartbeats();
+    while (!confirmed_since(started)) {
+      co_await progress_.wait_next();
+      CO_TRY(check_in_service());
+      if (!is_leader() || raw_->term() != term) co_return not_leader();
+    }
+  }
+  while (applied_ < read_index) {
+    co_await progress_.wait_next();
+    CO_TRY(check_in_service());
+  }
+  co_return ok();
+}
+
+}  // namespace cairn::multiraft

@@ -1,0 +1,143 @@
+// Snapshots: taken here and cutting the log, or fetched from the leader.
+#include "multiraft/group.h"
+
+namespace cairn::multiraft {
+
+bool Group::wants_snapshot() const {
+  const HostOptions& options = host_.options();
+  return !failed_ && !stopping_ && !saving_ && !installing_ &&
+         (written_bytes_ >= options.snapshot_log_bytes ||
+          written_entries_ >= options.snapshot_log_entries) &&
+         applied_ > log_.snapshot().value()->metadata.index;
+}
+
+io::Task<Status> Group::take_snapshot() {
+  auto inside = CO_TRY(host_.gate().enter());
+  CO_TRY(check_in_service());
+  if (saving_ || installing_) {
+    co_return error(Errc::kUnavailable, "a snapshot of the copyset is already under way");
+  }
+  if (applied_ <= log_.snapshot().value()->metadata.index) co_return ok();
+  saving_ = true;
+  auto snapshot = std::make_shared<raft::Snapshot>();
+  snapshot->metadata.index = applied_;
+  snapshot->metadata.term = log_.term(applied_).value();
+  snapshot->metadata.conf_state = raft::conf_state_of(raw_->config());
+  const Epoch epoch = epoch_;
+  const uint64_t bytes_before = written_bytes_, entries_before = written_entries_;
+
+  auto saved = co_await machine_.on_snapshot_save();
+  saving_ = false;
+  progress_.notify_all();
+  if (!saved) {
+    // The log stays whole (pitfall 21). What could not be made durable must not be relied on.
+    fail(saved.error().within("saving a snapshot"));
+    co_return saved.error();
+  }
+  CO_TRY(check_in_service());
+  if (installing_) co_return ok();  // the leader's snapshot, which is newer, takes its place
+  snapshot->data = encode(GroupState{.epoch = epoch, .machine = std::move(saved->data)});
+  written_bytes_ -= std::min(written_bytes_, bytes_before);
+  written_entries_ -= std::min(written_entries_, entries_before);
+  cut_log(std::move(snapshot));
+  co_return ok();
+}
+
+void Group::cut_log(raft::SnapshotPtr snapshot) {
+  const HostOptions& options = host_.options();
+  const LogIndex keep_after = log_.cut_that_keeps(
+      snapshot->metadata.index, options.retained_log_bytes, options.retained_log_entries);
+  LogIndex cut = std::max(keep_after, log_.base().index);
+  wal::SnapshotMark mark;
+  mark.index = cut;
+  mark.term = log_.term(cut).value();
+  mark.data = encode_mark(*snapshot);
+  last_written_ = host_.wal().append_snapshot(id_, mark, /*reset_log=*/false);
+  log_.set_snapshot(std::move(snapshot));
+  log_.compact(cut);
+}
+
+io::Task<void> Group::install_loop() {
+  auto inside = host_.gate().enter();
+  while (inside && !held_appends_.empty() && !failed_ && !stopping_) {
+    raft::Message message = std::move(held_appends_.front());
+    held_appends_.pop_front();
+    if (message.snapshot && !message.snapshot->empty()) {
+      if (auto installed = co_await install(std::move(message)); !installed) {
+        if (!stopping_) fail(installed.error().within("installing a snapshot"));
+        break;
+      }
+    } else {
+      write(message);
+      deliver_when_durable(std::move(message.responses));
+    }
+  }
+  installing_ = false;
+  progress_.notify_all();
+}
+
+io::Task<Status> Group::install(raft::Message message) {
+  const raft::SnapshotPtr snapshot = message.snapshot;
+  GroupState state = CO_TRY(decode_group_state(snapshot->data.view()));
+  logger_.info("installing a snapshot",
+               {{"group", id_}, {"index", snapshot->metadata.index}, {"applied", applied_}});
+  // The core hands out no entries while a snapshot is pending; what it had handed out is finished.
+  while (applying_ || saving_) {
+    co_await progress_.wait_next();
+    CO_TRY(check_in_service());
+  }
+  for (;;) {
+    const NodeId source = leader().is_none() ? NodeId() : leader();
+    Status loaded = error(Errc::kUnavailable, "no leader is known to fetch from");
+    if (!source.is_none() && source != host_.self()) {
+      loaded = co_await machine_.on_snapshot_load(state.machine, source);
+    }
+    CO_TRY(check_in_service());
+    if (loaded) break;
+    logger_.warn("a snapshot could not be fetched; trying again",
+                 {{"group", id_}, {"source", source}, {"why", loaded.error().message()}});
+    if (loaded.code() == Errc::kIo || loaded.code() == Errc::kNoSpace) co_return loaded;
+    co_await host_.env().clock.sleep(host_.options().snapshot_retry_delay);
+    CO_TRY(check_in_service());
+  }
+  adopt_snapshot(message, state.epoch);
+  co_return ok();
+}
+
+void Group::adopt_snapshot(raft::Message& message, Epoch epoch) {
+  const raft::SnapshotPtr snapshot = message.snapshot;
+  CHECK(snapshot->metadata.index >= applied_);
+  log_.reset(snapshot);
+  applied_ = snapshot->metadata.index;
+  epoch_ = epoch;
+  written_bytes_ = written_entries_ = 0;
+  wal::SnapshotMark mark;
+  mark.index = snapshot->metadata.index;
+  mark.term = snapshot->metadata.term;
+  mark.data = encode_mark(*snapshot);
+  last_written_ = host_.wal().append_snapshot(id_, mark, /*reset_log=*/true);
+  write(message);
+  deliver_when_durable(std::move(message.responses));
+  machine_.on_epoch(epoch_, applied_);
+  machine_.on_configuration_committed(snapshot->metadata.conf_state);
+  progress_.notify_all();
+}
+
+void Group::reprobe_snapshots() {
+  // A follower that died while it installed never answers: after a while the leader asks again
+  // where its log ends. One that is still installing takes no harm from the question.
+  if (!is_leader()) {
+    ticks_to_reprobe_ = 0;
+    return;
+  }
+  if (++ticks_to_reprobe_ < host_.options().election_ticks * 5) return;
+  ticks_to_reprobe_ = 0;
+  for (NodeId peer : voters()) {
+    const raft::Progress* progress = raw_->progress(peer);
+    if (peer != host_.self() && progress && progress->state == raft::ProgressState::kSnapshot) {
+      raw_->report_snapshot(peer, false);
+    }
+  }
+}
+
+}  // namespace cairn::multiraft

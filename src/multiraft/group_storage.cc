@@ -1,0 +1,122 @@
+// The group's log: what is written, when its completions count, and payloads read back.
+#include "multiraft/group.h"
+
+namespace cairn::multiraft {
+
+void Group::store(raft::Message message) {
+  const bool installs = message.snapshot && !message.snapshot->empty();
+  if (installing_ || installs) {
+    // What follows a snapshot waits for it: the log is written in the core's order.
+    held_appends_.push_back(std::move(message));
+    if (!std::exchange(installing_, true)) host_.env().executor.spawn(install_loop());
+    return;
+  }
+  write(message);
+  deliver_when_durable(std::move(message.responses));
+}
+
+void Group::write(raft::Message& message) {
+  // Term and vote first (pitfalls 16, 17). A commit index alone is not written: it is learnt again
+  // from the leader, or by winning an election.
+  if (!message.term.is_zero() && (message.term != written_term_ || message.vote != written_vote_)) {
+    written_term_ = message.term;
+    written_vote_ = message.vote;
+    wal::HardState state{.term = message.term, .vote = message.vote.value(), .commit = LogIndex()};
+    const bool forgets = host_.planted_bug() == PlantedBug::kForgetVote;
+    if (!forgets) last_written_ = host_.wal().append_hard_state(id_, state);
+  }
+  log_.append(message.entries);
+  for (const raft::Entry& entry : message.entries) {
+    wal::Entry record;
+    record.term = entry.term;
+    record.index = entry.index;
+    record.type = static_cast<uint8_t>(entry.type);
+    record.head = entry.head;
+    record.payload = entry.payload.bytes;
+    CHECK(record.payload.size_bytes() == entry.payload.size_bytes);
+    last_written_ = host_.wal().append_entry(id_, record);
+    written_bytes_ += raft::encoded_bytes(entry);
+    ++written_entries_;
+    host_.cache().add({.group = id_,
+                       .term = entry.term,
+                       .index = entry.index,
+                       .payload_bytes = entry.payload.size_bytes});
+  }
+}
+
+void Group::deliver_when_durable(std::vector<raft::Message> responses) {
+  if (responses.empty()) return;
+  const bool claims_early = host_.planted_bug() == PlantedBug::kAckBeforeFlush;
+  if (claims_early || (last_written_ <= host_.durable() && pending_responses_.empty())) {
+    deliver(std::move(responses));
+    return;
+  }
+  pending_responses_.push_back({last_written_, std::move(responses)});
+  host_.notify_when_durable(*this, last_written_);
+}
+
+void Group::on_durable(wal::Lsn up_to) {
+  while (!failed_ && !pending_responses_.empty() && pending_responses_.front().after <= up_to) {
+    auto responses = std::move(pending_responses_.front().responses);
+    pending_responses_.pop_front();
+    deliver(std::move(responses));
+  }
+}
+
+void Group::deliver(std::vector<raft::Message> responses) {
+  for (raft::Message& response : responses) {
+    if (response.to == host_.self()) {
+      step(std::move(response));
+    } else {
+      send_to_peer(std::move(response));
+    }
+  }
+  host_.mark_ready(*this);
+}
+
+bool Group::needs_payloads(const raft::Message& message) const {
+  for (const raft::Entry& entry : message.entries) {
+    if (entry.payload.size_bytes > 0 && entry.payload.bytes.empty()) return true;
+  }
+  return false;
+}
+
+io::Task<Status> Group::read_payloads(std::vector<raft::Entry>* entries) {
+  for (raft::Entry& entry : *entries) {
+    if (entry.payload.size_bytes == 0 || !entry.payload.bytes.empty()) continue;
+    entry.payload.bytes = CO_TRY(co_await host_.wal().read_payload(id_, entry.index));
+    if (entry.payload.bytes.size_bytes() != entry.payload.size_bytes) {
+      co_return error(Errc::kCorrupt, "the log holds another payload than the entry had");
+    }
+  }
+  co_return ok();
+}
+
+io::Task<void> Group::send_with_payloads() {
+  auto inside = host_.gate().enter();
+  while (inside && !sends_without_payloads_.empty() && !failed_) {
+    raft::Message message = std::move(sends_without_payloads_.front());
+    sends_without_payloads_.pop_front();
+    const Term term = message.term;
+    auto read = co_await read_payloads(&message.entries);
+    if (failed_ || stopping_) break;
+    if (raw_->term() != term || !is_leader()) continue;  // it is no longer ours to send
+    if (read) {
+      host_.transport().send(id_, std::move(message));
+    } else {
+      // Cut off or overwritten since: the core finds out what to send instead.
+      logger_.debug("entries could not be read back",
+                    {{"group", id_}, {"why", read.error().message()}});
+      raw_->report_unreachable(message.to);
+    }
+    host_.mark_ready(*this);  // the transport is flushed at the turn's end
+  }
+  sends_without_payloads_.clear();
+  sending_with_payloads_ = false;
+}
+
+bool Group::drop_payload(LogIndex index, Term term) {
+  return log_.drop_payload(index, term);
+}
+
+}  // namespace cairn::multiraft

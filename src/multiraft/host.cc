@@ -1,0 +1,258 @@
+#include "multiraft/host.h"
+
+#include "wire/methods.h"
+
+namespace cairn::multiraft {
+
+namespace {
+
+/// Where a new group's log begins: every member starts from the same mark.
+constexpr LogIndex kFirstMarkIndex{1};
+constexpr Term kFirstMarkTerm{1};
+
+wal::SnapshotMark first_mark(const std::vector<NodeId>& voters) {
+  raft::Snapshot snapshot;
+  snapshot.metadata.index = kFirstMarkIndex;
+  snapshot.metadata.term = kFirstMarkTerm;
+  snapshot.metadata.conf_state.voters = voters;
+  snapshot.data = encode(GroupState{.epoch = Epoch(1), .machine = Buffer()});
+  wal::SnapshotMark mark;
+  mark.index = kFirstMarkIndex;
+  mark.term = kFirstMarkTerm;
+  mark.data = encode_mark(snapshot);
+  return mark;
+}
+
+}  // namespace
+
+Host::Host(io::Env env, NodeId self, rpc::Client& client, const PeerDirectory& peers,
+           HostOptions options)
+    : env_(env),
+      self_(self),
+      options_(options),
+      transport_(self, client, peers, *this, env.logger.named("transport")),
+      cache_(options.cached_payload_bytes_max),
+      gate_(env.executor),
+      durable_moved_(env.executor),
+      tick_timer_(env.clock, [this] { tick(); }),
+      snapshot_timer_(env.clock, [this] { start_snapshots(); }),
+      groups_gauge_(env.metrics.gauge("cairn_raft_groups", "Raft groups in service")),
+      groups_failed_(env.metrics.counter("cairn_raft_groups_failed_total",
+                                         "Raft groups put out of service since the start")) {
+  CHECK(!self_.is_none());
+  CHECK(options_.heartbeat_ticks < options_.election_ticks);
+}
+
+Host::~Host() = default;
+
+PlantedBug Host::planted_bug() const {
+#ifdef CAIRN_PLANTED_BUGS
+  return options_.planted_bug;
+#else
+  return PlantedBug::kNone;
+#endif
+}
+
+io::Task<Status> Host::open(io::Disk& disk, wal::WalOptions wal_options, MachineFactory factory) {
+  std::vector<wal::RecoveredGroup> recovered;
+  wal_ = CO_TRY(co_await wal::Wal::open(env_, disk, wal_options, *this, &recovered));
+  durable_ = wal_->durable_lsn();
+  for (wal::RecoveredGroup& group : recovered) {
+    const GroupId id = group.group;
+    if (Status status = co_await recover(std::move(group), &factory); !status) {
+      env_.logger.error("a group stays out of service",
+                        {{"group", id}, {"why", status.error().message()}});
+      out_of_service_.emplace(id, status.error().describe());
+    }
+  }
+  for (auto& [id, group] : groups_) group->start();
+  tick_timer_.arm_after(options_.tick);
+  snapshot_timer_.arm_after(options_.snapshot_check_interval);
+  co_return ok();
+}
+
+io::Task<Status> Host::recover(wal::RecoveredGroup recovered, MachineFactory* factory) {
+  const GroupId id = recovered.group;
+  StateMachine* machine = (*factory)(id);
+  if (!machine) {
+    wal_->append_remove_group(id);
+    co_return ok();
+  }
+  co_return co_await add_group(std::move(recovered), *machine);
+}
+
+io::Task<Status> Host::add_group(wal::RecoveredGroup recovered, StateMachine& machine) {
+  const GroupId id = recovered.group;
+  auto group = CO_TRY(Group::create(*this, id, machine, std::move(recovered)));
+  CO_TRY(co_await machine.on_recover(group->recovered_state().machine));
+  machine.on_epoch(group->recovered_state().epoch, LogIndex());
+  groups_.emplace(id, std::move(group));
+  groups_gauge_.set(static_cast<int64_t>(groups_.size()));
+  co_return ok();
+}
+
+io::Task<Result<Node*>> Host::create(GroupId id, std::vector<NodeId> voters,
+                                     StateMachine& machine) {
+  auto inside = CO_TRY(gate_.enter());
+  CHECK(std::ranges::find(voters, self_) != voters.end(), "a group is created on its members");
+  if (disk_error_) co_return *disk_error_;
+  if (Node* node = find(id)) co_return node;
+  if (auto found = out_of_service_.find(id); found != out_of_service_.end()) {
+    co_return error(Errc::kCorrupt, "the copyset is out of service here: " + found->second);
+  }
+  std::sort(voters.begin(), voters.end());
+  wal::RecoveredGroup recovered;
+  recovered.group = id;
+  recovered.snapshot = first_mark(voters);
+  const wal::Lsn lsn = wal_->append_snapshot(id, *recovered.snapshot, /*reset_log=*/true);
+  CO_TRY(co_await wait_durable(lsn));
+  if (Node* node = find(id)) co_return node;  // two calls at once
+  CO_TRY(co_await add_group(std::move(recovered), machine));
+  Group& made = *groups_.at(id);
+  made.start();
+  co_return &made.node();
+}
+
+io::Task<Status> Host::wait_durable(wal::Lsn lsn) {
+  while (durable_ < lsn) {
+    if (disk_error_) co_return *disk_error_;
+    co_await durable_moved_.wait_next();
+  }
+  co_return ok();
+}
+
+Group* Host::group(GroupId id) {
+  auto found = groups_.find(id);
+  return found == groups_.end() ? nullptr : found->second.get();
+}
+
+Node* Host::find(GroupId id) {
+  Group* found = group(id);
+  return found ? &found->node() : nullptr;
+}
+
+std::vector<std::pair<GroupId, Node*>> Host::nodes() {
+  std::vector<std::pair<GroupId, Node*>> nodes;
+  nodes.reserve(groups_.size());
+  for (auto& [id, group] : groups_) nodes.emplace_back(id, &group->node());
+  return nodes;
+}
+
+void Host::serve(rpc::Server& server) {
+  server.add_one_way(wire::Method::kRaftBatch, transport_, &Transport::on_batch);
+}
+
+void Host::fail_disk(Error reason) {
+  if (disk_error_) return;
+  env_.logger.error("the disk is taken for dead: its groups are out of service until a restart",
+                    {{"why", reason.message()}});
+  disk_error_ = error(Errc::kIo, "this disk has failed: " + reason.message());
+  for (auto& [id, group] : groups_) {
+    group->fail(*disk_error_);
+    groups_failed_.add();
+  }
+  durable_moved_.notify_all();
+}
+
+void Host::on_failed(Error reason) {
+  fail_disk(std::move(reason));
+}
+
+void Host::notify_when_durable(Group& group, wal::Lsn after) {
+  CHECK(durable_notices_.empty() || durable_notices_.back().first <= after);
+  durable_notices_.emplace_back(after, group.id());
+}
+
+void Host::on_durable(wal::Lsn up_to) {
+  CHECK(up_to >= durable_, "what is durable stays durable");
+  durable_ = up_to;
+  while (!durable_notices_.empty() && durable_notices_.front().first <= up_to) {
+    const GroupId id = durable_notices_.front().second;
+    durable_notices_.pop_front();
+    if (Group* found = group(id)) found->on_durable(up_to);
+  }
+  durable_moved_.notify_all();
+}
+
+void Host::mark_ready(Group& group) {
+  if (!std::exchange(group.is_ready_marked, true)) ready_.push_back(&group);
+  env_.executor.at_turn_end(*this);
+}
+
+void Host::on_turn_end() {
+  // Handling one group may touch another of this host only through a message, and those are for
+  // other hosts: one pass over what is marked, again while something new is.
+  while (!ready_.empty()) {
+    auto ready = std::exchange(ready_, {});
+    for (Group* group : ready) {
+      group->is_ready_marked = false;
+      group->process_ready();
+    }
+  }
+  transport_.flush();
+  shrink_cache();
+}
+
+void Host::shrink_cache() {
+  cache_.shrink([this](const PayloadCache::Note& note) {
+    Group* found = group(note.group);
+    return !found || found->drop_payload(note.index, note.term);
+  });
+}
+
+void Host::on_message(GroupId id, raft::Message message) {
+  if (Group* found = group(id)) found->receive(std::move(message));
+}
+
+void Host::on_heartbeat(GroupId id, NodeId from, Term term, LogIndex commit, uint64_t stamp) {
+  if (Group* found = group(id)) found->receive_heartbeat(from, term, commit, stamp);
+}
+
+void Host::on_heartbeat_answer(GroupId id, NodeId from, Term term, uint64_t stamp) {
+  if (Group* found = group(id)) found->receive_heartbeat_answer(from, term, stamp);
+}
+
+void Host::on_undeliverable(GroupId id, const raft::Message& message) {
+  if (Group* found = group(id)) found->undeliverable(message);
+}
+
+void Host::tick() {
+  for (auto& [id, group] : groups_) group->tick();
+  if (!gate_.is_closed()) tick_timer_.arm_after(options_.tick);
+}
+
+void Host::start_snapshots() {
+  if (gate_.is_closed() || disk_error_) return;
+  std::vector<GroupId> wanted;
+  if (wal_->over_limit()) wanted = wal_->groups_pinning_oldest(options_.snapshots_at_once_max);
+  for (auto& [id, group] : groups_) {
+    if (group->wants_snapshot()) wanted.push_back(id);
+  }
+  for (GroupId id : wanted) {
+    if (snapshots_count_ >= options_.snapshots_at_once_max) break;
+    ++snapshots_count_;
+    env_.executor.spawn(snapshot(id));
+  }
+  snapshot_timer_.arm_after(options_.snapshot_check_interval);
+}
+
+io::Task<void> Host::snapshot(GroupId id) {
+  if (Group* found = group(id)) {
+    if (Status taken = co_await found->take_snapshot(); !taken) {
+      env_.logger.warn("a snapshot was not taken; the log stays",
+                       {{"group", id}, {"why", taken.error().message()}});
+    }
+  }
+  --snapshots_count_;
+}
+
+io::Task<void> Host::stop() {
+  tick_timer_.disarm();
+  snapshot_timer_.disarm();
+  for (auto& [id, group] : groups_) group->begin_stop();
+  durable_moved_.notify_all();
+  co_await gate_.close();
+  if (wal_) co_await wal_->stop();
+}
+
+}  // namespace cairn::multiraft

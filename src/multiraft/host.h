@@ -1,0 +1,122 @@
+/// Host: all Raft groups of one process on one disk, with the log that they share.
+///
+/// A turn: messages, completions and proposals reach their groups; at its end every group that was
+/// touched is asked once for what it has to do; what they write goes into one batch of the log and
+/// what they send into one frame a peer.
+///
+/// Threads:  one reactor.
+/// Lifetime: the state machines and everything in Env outlive the Host; stop() before it is
+///           destroyed, or take its frames apart first (a simulated crash).
+/// Source:   docs/architecture.md.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "multiraft/group.h"
+#include "multiraft/options.h"
+#include "multiraft/peers.h"
+#include "rpc/server.h"
+
+namespace cairn::multiraft {
+
+class Host final : private GroupHost,
+                   private wal::Listener,
+                   private TransportReceiver,
+                   private io::TurnHook {
+ public:
+  /// Makes the state machine of a group that the log holds; null: the group is not wanted any more.
+  using MachineFactory = std::function<StateMachine*(GroupId)>;
+
+  Host(io::Env env, NodeId self, rpc::Client& client, const PeerDirectory& peers,
+       HostOptions options);
+  ~Host() override;
+
+  /// Opens the log, brings every group back to where it was, and starts them.
+  /// Errors: kCorrupt, kIo, kNoSpace: nothing was started. A group that cannot be trusted is left
+  /// out of service and listed by out_of_service(); the others run.
+  io::Task<Status> open(io::Disk& disk, wal::WalOptions wal_options, MachineFactory factory);
+
+  /// Makes a new group of `voters`, of which this host is one; durable on return. All members are
+  /// made alike. Returns the one that is there if the group exists.
+  io::Task<Result<Node*>> create(GroupId id, std::vector<NodeId> voters, StateMachine& machine);
+
+  Node* find(GroupId id);
+  /// Running groups, by id.
+  std::vector<std::pair<GroupId, Node*>> nodes();
+  /// Groups that were found damaged at open(), with the reason.
+  const std::map<GroupId, std::string>& out_of_service() const { return out_of_service_; }
+
+  /// Takes the peers' batches on `server`.
+  void serve(rpc::Server& server);
+
+  /// The log has failed: the disk is dead until the process starts again.
+  const std::optional<Error>& disk_error() const { return disk_error_; }
+  /// The same verdict from another user of the disk (a chunk file that cannot be flushed).
+  void fail_disk(Error reason);
+  wal::Wal& log() { return *wal_; }
+
+  /// Tells all waiters, finishes what is under way, closes the log.
+  io::Task<void> stop();
+
+ private:
+  // GroupHost
+  io::Env& env() override { return env_; }
+  const HostOptions& options() const override { return options_; }
+  NodeId self() const override { return self_; }
+  wal::Wal& wal() override { return *wal_; }
+  Transport& transport() override { return transport_; }
+  PayloadCache& cache() override { return cache_; }
+  io::Gate& gate() override { return gate_; }
+  wal::Lsn durable() const override { return durable_; }
+  PlantedBug planted_bug() const override;
+  void notify_when_durable(Group& group, wal::Lsn after) override;
+  void mark_ready(Group& group) override;
+  // wal::Listener
+  void on_durable(wal::Lsn up_to) override;
+  void on_failed(Error reason) override;
+  // TransportReceiver
+  void on_message(GroupId group, raft::Message message) override;
+  void on_heartbeat(GroupId group, NodeId from, Term term, LogIndex commit,
+                    uint64_t stamp) override;
+  void on_heartbeat_answer(GroupId group, NodeId from, Term term, uint64_t stamp) override;
+  void on_undeliverable(GroupId group, const raft::Message& message) override;
+  // io::TurnHook
+  void on_turn_end() override;
+
+  Group* group(GroupId id);
+  io::Task<Status> recover(wal::RecoveredGroup recovered, MachineFactory* factory);
+  io::Task<Status> add_group(wal::RecoveredGroup recovered, StateMachine& machine);
+  io::Task<Status> wait_durable(wal::Lsn lsn);
+  void tick();
+  void start_snapshots();
+  io::Task<void> snapshot(GroupId id);
+  void shrink_cache();
+
+  io::Env env_;
+  NodeId self_;
+  HostOptions options_;
+  Transport transport_;
+  PayloadCache cache_;
+  io::Gate gate_;
+  io::Event durable_moved_;
+  wal::Lsn durable_;
+  std::optional<Error> disk_error_;
+
+  std::unique_ptr<wal::Wal> wal_;
+  std::map<GroupId, std::unique_ptr<Group>> groups_;
+  std::map<GroupId, std::string> out_of_service_;
+  std::vector<Group*> ready_;
+  std::deque<std::pair<wal::Lsn, GroupId>> durable_notices_;  ///< ascending
+  io::Timer tick_timer_;
+  io::Timer snapshot_timer_;
+  size_t snapshots_count_ = 0;  ///< under way
+
+  Gauge& groups_gauge_;
+  Counter& groups_failed_;
+};
+
+}  // namespace cairn::multiraft

@@ -1,0 +1,49 @@
+/// Options of a Host and of each group on it.
+#pragma once
+
+#include <cstddef>
+
+#include "base/planted_bug.h"
+#include "base/units.h"
+
+namespace cairn::multiraft {
+
+struct HostOptions {
+  Duration tick = 100ms;
+  /// An election begins between this many ticks and twice as many after the leader's last word.
+  uint32_t election_ticks = 10;
+  uint32_t heartbeat_ticks = 1;
+  double lease_usable_fraction = 0.75;
+
+  /// One append message, and what may be on its way to one follower of one group.
+  size_t message_bytes_max = 1 * kMiB;
+  size_t inflight_messages_max = 256;
+  size_t inflight_bytes_max = 16 * kMiB;
+  /// Proposed and not yet committed, a group; above it apply() answers kOverloaded.
+  size_t uncommitted_bytes_max = 64 * kMiB;
+  /// Committed and given to on_apply at once.
+  size_t apply_bytes_max = 4 * kMiB;
+  /// Proposals that wait in one group.
+  size_t proposals_max = 4096;
+
+  /// Payloads of log entries kept in memory, all groups together; older ones are read from the log.
+  size_t cached_payload_bytes_max = 128 * kMiB;
+
+  /// A group takes a snapshot after so much log of its own...
+  uint64_t snapshot_log_bytes = 64 * kMiB;
+  uint64_t snapshot_log_entries = 65'536;
+  /// ...and keeps so much of it for members that lag.
+  uint64_t retained_log_bytes = 32 * kMiB;
+  uint64_t retained_log_entries = 32'768;
+  size_t snapshots_at_once_max = 2;
+  Duration snapshot_check_interval = 1s;
+  /// Between two tries to fetch a snapshot.
+  Duration snapshot_retry_delay = 500ms;
+
+  /// For the simulator alone.
+  PlantedBug planted_bug = PlantedBug::kNone;
+
+  Duration election_timeout() const { return tick * election_ticks; }
+};
+
+}  // namespace cairn::multiraft
