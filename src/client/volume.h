@@ -24,6 +24,7 @@
 #include "client/block_order.h"
 #include "client/chunk_caller.h"
 #include "client/inflight_limit.h"
+#include "client/pieces.h"
 #include "client/segments.h"
 #include "client/split.h"
 #include "client/write_window.h"
@@ -38,18 +39,6 @@ struct VolumeTraits {
   uint64_t size_bytes = 0;
   Layout layout;
   uint64_t client = 0;  ///< this object's name towards the copysets; see wire/chunk.proto
-};
-
-/// What lies in a piece of a range that was read.
-struct ReadPiece {
-  uint64_t size_bytes = 0;
-  Buffer data;  ///< empty: zeros
-};
-
-/// What is known of a piece of a volume without reading it.
-struct Extent {
-  uint64_t size_bytes = 0;
-  bool is_allocated = false;  ///< false: reads as zeros
 };
 
 class Volume {
