@@ -142,8 +142,6 @@ class Fabric {
   using LinkPointer = std::shared_ptr<Link>;  ///< events in flight keep it
 
   static constexpr size_t kWindowBytes = size_t{1} << 20;
-  static constexpr size_t kLowWaterBytes = size_t{256} << 10;
-  static constexpr size_t kHighWaterBytes = size_t{1} << 20;
 
   LinkPointer make_link(Process& from, Process& to);
   Host* host_of(const io::Address& address) const;
