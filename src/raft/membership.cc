@@ -2,12 +2,11 @@
 
 namespace cairn::raft {
 
-ConfState Raft::apply_conf_change(const ConfChangeV2& change) {
-  auto outcome = Changer(tracker_, log_.last_index()).apply(change);
-  // Every member applies the same entry to the same configuration, so a change that is illegal here
-  // was wrongly let into the log.
-  CHECK(outcome.ok(), outcome.ok() ? std::string_view() : outcome.error().message());
-  return install(std::move(outcome).value());
+// Whether a change is legal depends only on the configuration, which all members share at this
+// index: they all refuse the same changes. Checking when it is proposed would not be enough,
+// because the configuration may be another by the time the change is applied.
+Result<ConfState> Raft::apply_conf_change(const ConfChangeV2& change) {
+  return install(TRY(Changer(tracker_, log_.last_index()).apply(change)));
 }
 
 ConfState Raft::install(Changer::Outcome outcome) {

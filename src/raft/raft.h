@@ -57,7 +57,8 @@ class Raft {
   ///         kOverloaded: a read was refused.
   Status step(Message message);
   void tick();
-  ConfState apply_conf_change(const ConfChangeV2& change);
+  /// Errors: kPreconditionFailed: the change is illegal; the configuration stays as it is.
+  Result<ConfState> apply_conf_change(const ConfChangeV2& change);
 
   NodeId id() const { return id_; }
   Term term() const { return term_; }

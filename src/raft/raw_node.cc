@@ -64,7 +64,7 @@ Status RawNode::bootstrap(const std::vector<NodeId>& peers) {
   // Applied here already, so that a campaign may start at once; applying them again as committed
   // entries changes nothing.
   for (NodeId peer : NodeSet(peers)) {
-    raft_->apply_conf_change(ConfChangeV2(ConfChange{.node = peer, .context = {}}));
+    TRY(raft_->apply_conf_change(ConfChangeV2(ConfChange{.node = peer, .context = {}})));
   }
   previous_hard_state_ = {};  // all of it is news to storage
   return ok();

@@ -12,7 +12,7 @@
 ///                  tell the same once more.
 ///
 /// For each committed entry of a conf-change type the host calls apply_conf_change() as it applies
-/// it; a change that it refuses is applied as an empty one with every node none.
+/// it.
 ///
 /// Threads:  one reactor. Lifetime: what Config borrows outlives the node.
 /// Source:   the contract of etcd-io/raft's RawNode.
@@ -77,7 +77,8 @@ class RawNode {
   Status propose_conf_change(const ConfChangeV2& change);
   Status propose_conf_change(const ConfChange& change);
   /// Returns the configuration from now on. The change must be one that was committed.
-  ConfState apply_conf_change(const ConfChangeV2& change) {
+  /// Errors: kPreconditionFailed: it is illegal; nothing changed, on any member.
+  Result<ConfState> apply_conf_change(const ConfChangeV2& change) {
     return raft_->apply_conf_change(change);
   }
 
