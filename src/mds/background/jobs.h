@@ -1,0 +1,21 @@
+/// The background jobs of the metadata server, one file each. Each runs until the context stops,
+/// holds its gate meanwhile, and does nothing that a second run would do again.
+#pragma once
+
+#include "io/task.h"
+#include "mds/context.h"
+
+namespace cairn::mds {
+
+/// Plans the pool's copysets, once, when enough chunkservers have registered. They are created by
+/// the chunkservers, which learn of them in the answers to their heartbeats.
+io::Task<void> run_plan_copysets(Context& mds);
+
+/// Removes the chunks of deleted volumes through their copysets' leaders, then the segments, then
+/// the volumes. The segments' records are the queue: one goes when all its chunks are gone.
+io::Task<void> run_delete_chunks(Context& mds);
+
+/// Logs when chunkservers come and go, and keeps the gauges.
+io::Task<void> run_watch_liveness(Context& mds);
+
+}  // namespace cairn::mds

@@ -1,0 +1,123 @@
+/// ClusterState: what the metadata server knows, in memory.
+///
+/// Records are what the store holds; they change only after a commit. Everything else was heard in
+/// heartbeats since this process started and is gone with it. Ordered maps: whatever walks them
+/// does so in the same order in every run.
+/// Threads: one reactor. References into the maps do not survive a co_await: look again.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/units.h"
+#include "io/task.h"
+#include "mds/options.h"
+#include "placement/copyset_plan.h"
+#include "store/kv/meta_store.h"
+#include "wire/mds.pb.h"
+
+namespace cairn::mds {
+
+/// How a chunkserver stands by the time since its last heartbeat.
+enum class Liveness : uint8_t { kOnline, kUnstable, kOffline };
+std::string_view to_string(Liveness liveness);
+
+struct Chunkserver {
+  wire::ChunkserverRecord record;
+  std::set<CopysetId> copysets;  ///< whose records name it
+
+  // Heard:
+  std::optional<Instant> heard_at;
+  uint64_t used_bytes = 0;  ///< at most the capacity
+  uint32_t pool_chunks_ready_count = 0;
+  bool is_disk_failed = false;
+  std::string disk_error;
+  uint32_t copysets_missing_count = 0;  ///< that it once had and no longer reports
+
+  ChunkserverId id() const { return ChunkserverId(record.id()); }
+};
+
+/// The newest claim to lead a copyset.
+struct LeaderClaim {
+  ChunkserverId leader;
+  Epoch epoch;
+  Term term;
+  Instant heard_at;
+};
+
+struct Copyset {
+  wire::CopysetRecord record;
+
+  // Heard:
+  Epoch epoch;  ///< the highest of the record and of leaders' heartbeats
+  std::optional<LeaderClaim> leader;
+  uint32_t chunks_count = 0;
+
+  CopysetId id() const { return CopysetId(record.id()); }
+  bool has_member(ChunkserverId chunkserver) const;
+  bool is_created_by(ChunkserverId chunkserver) const;
+  size_t majority_count() const { return static_cast<size_t>(record.members_size()) / 2 + 1; }
+};
+
+struct ClusterState {
+  wire::ClusterRecord cluster;
+  wire::PoolRecord pool;
+  std::map<ChunkserverId, Chunkserver> chunkservers;
+  std::map<CopysetId, Copyset> copysets;
+  std::map<VolumeId, wire::VolumeRecord> volumes;  ///< with those being deleted
+  std::map<std::string, VolumeId, std::less<>> volume_names;
+
+  const Chunkserver* find_address(std::string_view address) const;
+  const Chunkserver* find_token(std::string_view token) const;
+  /// A volume that is not deleted.
+  const wire::VolumeRecord* find_volume(std::string_view name) const;
+  const wire::VolumeRecord* find_volume(VolumeId id) const;
+  size_t volumes_alive_count() const { return volume_names.size(); }
+
+  /// Puts a copyset's record in place of an older one, and into its members' lists.
+  void set_copyset(wire::CopysetRecord record);
+  /// Records agree with each other; CHECKs.
+  void check_invariants() const;
+};
+
+/// Everything of the store; what was heard is empty. An empty store gives an empty state, whose
+/// cluster has format version 0.
+/// Errors: the store's; kCorrupt, kUnsupported: a record, by its key.
+io::Task<Result<ClusterState>> load_state(kv::MetaStore& store);
+
+/// Moves what was heard from an older state into a newly loaded one.
+void carry_over(ClusterState& from, ClusterState& into);
+
+// Judgements about a state: pure.
+
+/// `started_at`: since when this process listens; who was not heard since is at best unstable.
+Liveness liveness_of(const Chunkserver& chunkserver, Instant started_at, Instant now,
+                     const Options& options);
+/// Online and with a disk that works.
+bool is_serving(const Chunkserver& chunkserver, Instant started_at, Instant now,
+                const Options& options);
+/// Whether `claim` replaces the newest one so far: by term, then by epoch; its own renewal too. A
+/// leader of a later term is the later one, even before it has applied the last configuration.
+bool is_newer(const LeaderClaim& claim, const std::optional<LeaderClaim>& known);
+/// Whether the copyset has a leader that said so lately.
+bool has_leader(const Copyset& copyset, Instant now, const Options& options);
+
+enum class Health : uint8_t { kOk, kDegraded, kUnavailable };
+std::string_view to_string(Health health);
+
+struct HealthReport {
+  Health health = Health::kOk;
+  std::vector<std::string> problems;  ///< at most kProblemsMax, the worst first
+  uint32_t copysets_without_leader_count = 0;
+};
+inline constexpr size_t kProblemsMax = 20;
+HealthReport assess(const ClusterState& state, Instant started_at, Instant now,
+                    const Options& options);
+
+std::vector<placement::ChunkserverSpec> topology_of(const ClusterState& state);
+
+}  // namespace cairn::mds

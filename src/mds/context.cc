@@ -1,0 +1,157 @@
+#include "mds/context.h"
+
+#include "mds/keys.h"
+#include "mds/record.h"
+
+namespace cairn::mds {
+
+namespace {
+constexpr uint32_t kFormatVersion = 1;
+}
+
+Metrics::Metrics(Registry& registry)
+    : heartbeats(registry.counter("cairn_mds_heartbeats_total", "heartbeats taken")),
+      segments_allocated(registry.counter("cairn_mds_segments_allocated_total",
+                                          "segments of volumes that were given chunks")),
+      chunks_deleted(registry.counter("cairn_mds_chunks_deleted_total",
+                                      "chunks of deleted volumes that leaders have removed")),
+      commits_failed(registry.counter("cairn_mds_commits_failed_total",
+                                      "batches that the metadata store did not take")),
+      chunkservers_online(
+          registry.gauge("cairn_mds_chunkservers_online_count", "chunkservers heard lately")),
+      chunkservers_registered(
+          registry.gauge("cairn_mds_chunkservers_count", "chunkservers registered")),
+      copysets(registry.gauge("cairn_mds_copysets_count", "copysets of all pools")),
+      copysets_without_leader(registry.gauge("cairn_mds_copysets_without_leader_count",
+                                             "copysets of which no leader is heard")),
+      volumes(registry.gauge("cairn_mds_volumes_count", "volumes that are not deleted")) {}
+
+Context::Context(io::Env environment, kv::MetaStore& meta_store, rpc::Client& rpc_client,
+                 Options server_options)
+    : env(std::move(environment)),
+      store(meta_store),
+      client(rpc_client),
+      options(std::move(server_options)),
+      started_at(env.clock.now()),
+      rng(env.rng.fork()),
+      metrics(env.metrics),
+      topology_changed(env),
+      volume_deleted(env),
+      liveness_tick(env),
+      jobs(env.executor),
+      mutation_(env.executor, 1) {}
+
+io::Task<Result<Context::Lock>> Context::lock_for_mutation() {
+  Lock lock = co_await mutation_.acquire();
+  if (is_state_suspect_) {
+    auto fresh = co_await load_state(store);
+    if (!fresh) {
+      co_return fresh.error().within("the metadata store failed before and cannot be read");
+    }
+    CO_TRY(co_await load_counters());
+    carry_over(state, *fresh);
+    state = std::move(*fresh);
+    is_state_suspect_ = false;
+    env.logger.warn("loaded the state anew after a failed commit");
+  }
+  co_return std::move(lock);
+}
+
+io::Task<Status> Context::commit(kv::WriteBatch batch) {
+  Status status = co_await store.commit(std::move(batch));
+  ids.settle(status.ok());
+  if (!status.ok()) {
+    metrics.commits_failed.add();
+    // Even a precondition that does not hold says that the state is not what the store holds.
+    is_state_suspect_ = true;
+    env.logger.error("a commit failed", {{"error", status.error().describe()}});
+  }
+  co_return status;
+}
+
+io::Task<Status> Context::load_counters() {
+  for (size_t kind = 0; kind < kIdKindsCount; ++kind) {
+    const std::string key = keys::counter(to_string(static_cast<IdKind>(kind)));
+    auto stored = CO_TRY(co_await store.get(key));
+    CO_TRY(ids.load(static_cast<IdKind>(kind), std::move(stored)));
+  }
+  co_return ok();
+}
+
+io::Task<Status> Context::load() {
+  state = CO_TRY(co_await load_state(store));
+  CO_TRY(co_await load_counters());
+  if (state.cluster.format_version() == 0) CO_TRY(co_await create_cluster());
+  if (state.cluster.format_version() > kFormatVersion) {
+    co_return error(Errc::kUnsupported, "the metadata store has format " +
+                                            std::to_string(state.cluster.format_version()) +
+                                            "; this program knows " +
+                                            std::to_string(kFormatVersion) + ": run a newer one");
+  }
+  if (state.cluster.name() != options.cluster_name) {
+    co_return error(Errc::kInvalidArgument, "the metadata store belongs to cluster '" +
+                                                state.cluster.name() + "', not to '" +
+                                                options.cluster_name +
+                                                "': give that name or another directory");
+  }
+  if (state.pool.id() == 0) co_return error(Errc::kCorrupt, "the metadata store has no pool");
+  const PoolOptions& wanted = options.pool;
+  if (state.pool.name() != wanted.name || state.pool.chunk_bytes() != wanted.chunk_bytes ||
+      state.pool.segment_bytes() != wanted.segment_bytes ||
+      state.pool.replicas_count() != wanted.replicas_count ||
+      state.pool.copysets_per_chunkserver() != wanted.copysets_per_chunkserver) {
+    env.logger.warn("the pool exists with other values than the options'; its own hold",
+                    {{"pool", state.pool.ShortDebugString()}});
+  }
+  co_return ok();
+}
+
+io::Task<Status> Context::create_cluster() {
+  wire::ClusterRecord cluster;
+  cluster.set_format_version(kFormatVersion);
+  cluster.set_name(options.cluster_name);
+  kv::WriteBatch batch;
+  wire::PoolRecord pool;
+  pool.set_id(ids.take(IdKind::kPool, 1, batch));
+  pool.set_name(options.pool.name);
+  pool.set_chunk_bytes(options.pool.chunk_bytes);
+  pool.set_segment_bytes(options.pool.segment_bytes);
+  pool.set_replicas_count(options.pool.replicas_count);
+  pool.set_copysets_per_chunkserver(options.pool.copysets_per_chunkserver);
+  pool.set_chunkservers_min(options.pool.chunkservers_min);
+  create_record(batch, std::string(keys::kCluster), cluster);
+  create_record(batch, keys::pool(PoolId(pool.id())), pool);
+  CO_TRY(co_await commit(std::move(batch)));
+  state.cluster = std::move(cluster);
+  state.pool = std::move(pool);
+  env.logger.info("made a new cluster", {{"name", options.cluster_name}});
+  co_return ok();
+}
+
+void Context::stop_jobs() {
+  is_stopping_ = true;
+  topology_changed.wake();
+  volume_deleted.wake();
+  liveness_tick.wake();
+}
+
+void put_record(kv::WriteBatch& batch, std::string key,
+                const google::protobuf::MessageLite& record) {
+  std::string value = encode_record(key, record);
+  batch.put(std::move(key), std::move(value));
+}
+
+void replace_record(kv::WriteBatch& batch, std::string key,
+                    const google::protobuf::MessageLite& from,
+                    const google::protobuf::MessageLite& to) {
+  batch.require(key, encode_record(key, from));
+  put_record(batch, std::move(key), to);
+}
+
+void create_record(kv::WriteBatch& batch, std::string key,
+                   const google::protobuf::MessageLite& record) {
+  batch.require_absent(key);
+  put_record(batch, std::move(key), record);
+}
+
+}  // namespace cairn::mds

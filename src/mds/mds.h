@@ -1,0 +1,46 @@
+/// Mds: the metadata server: topology, placement, volumes; one process, one reactor.
+///
+///   auto store = kv::RocksMetaStore::open(env, "/var/lib/cairn/mds");
+///   mds::Mds mds(env, **store, options);
+///   CO_TRY(co_await mds.start());   // mds.address() is where it listens
+///   ...
+///   co_await mds.stop();
+/// Its state is the store's: it may be killed at any time and started again on the same store. All
+/// decisions come from the store, the heartbeats, the monotonic clock and the injected Rng, so a
+/// simulated run repeats.
+/// Threads:  one reactor.
+/// Lifetime: the store outlives it; stop() has returned before it is destroyed, or its executor's
+///           frames have been destroyed (a simulated crash).
+/// Source:   design of the metadata: docs/formats/meta.md.
+#pragma once
+
+#include <memory>
+
+#include "io/env.h"
+#include "mds/options.h"
+#include "store/kv/meta_store.h"
+
+namespace cairn::mds {
+
+class Mds {
+ public:
+  Mds(io::Env env, kv::MetaStore& store, Options options);
+  ~Mds();
+  Mds(const Mds&) = delete;
+  Mds& operator=(const Mds&) = delete;
+
+  /// Loads the state (or makes a new cluster in an empty store), listens, starts the jobs.
+  /// Errors: kInvalidArgument an option, or the store of another cluster; the store's and the
+  ///         network's. Nothing runs then.
+  io::Task<Status> start();
+  /// Ends what is under way and waits for it.
+  io::Task<void> stop();
+  /// Where it listens, with the port that the system chose if 0 was asked for. After start().
+  io::Address address() const;
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace cairn::mds

@@ -1,0 +1,40 @@
+#include "mds/ops/ops.h"
+
+namespace cairn::mds::ops {
+
+Result<wire::ClusterStatusReply> cluster_status(Context& mds, const wire::ClusterStatusRequest&) {
+  const Instant now = mds.env.clock.now();
+  const ClusterState& state = mds.state;
+  HealthReport report = assess(state, mds.started_at, now, mds.options);
+  wire::ClusterStatusReply reply;
+  reply.set_health(std::string(to_string(report.health)));
+  reply.set_copysets_without_leader_count(report.copysets_without_leader_count);
+  if (!mds.plan_problem.empty()) reply.add_problems(mds.plan_problem);
+  for (auto& problem : report.problems) reply.add_problems(std::move(problem));
+  reply.set_copysets_count(static_cast<uint32_t>(state.copysets.size()));
+  reply.set_volumes_count(static_cast<uint32_t>(state.volumes_alive_count()));
+  reply.set_pool(state.pool.name());
+  reply.set_copysets_per_chunkserver(state.pool.copysets_per_chunkserver());
+
+  std::map<ChunkserverId, uint32_t> leaders;
+  for (const auto& [id, copyset] : state.copysets) {
+    if (has_leader(copyset, now, mds.options)) ++leaders[copyset.leader->leader];
+  }
+  for (const auto& [id, chunkserver] : state.chunkservers) {
+    auto* info = reply.add_chunkservers();
+    info->set_id(id.value());
+    info->set_address(chunkserver.record.address());
+    info->set_zone(chunkserver.record.zone());
+    info->set_server(chunkserver.record.server());
+    info->set_state(std::string(to_string(mds.liveness_of(chunkserver))));
+    info->set_capacity_bytes(chunkserver.record.capacity_bytes());
+    info->set_used_bytes(chunkserver.used_bytes);
+    info->set_copysets_count(static_cast<uint32_t>(chunkserver.copysets.size()));
+    info->set_leaders_count(leaders[id]);
+    info->set_disk_error(chunkserver.disk_error);
+    info->set_silent_ms(chunkserver.heard_at ? to_ms(now - *chunkserver.heard_at) : -1);
+  }
+  return reply;
+}
+
+}  // namespace cairn::mds::ops

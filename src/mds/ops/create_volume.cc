@@ -1,0 +1,56 @@
+#include "mds/keys.h"
+#include "mds/ops/ops.h"
+#include "mds/validate.h"
+
+namespace cairn::mds::ops {
+
+io::Task<Result<wire::CreateVolumeReply>> create_volume(Context& mds,
+                                                        wire::CreateVolumeRequest request) {
+  CO_TRY(check_volume_name(request.name()));
+  CO_TRY(check_volume_size(request.size_bytes(), mds.options.limits.volume_bytes_max));
+  const auto lock = CO_TRY(co_await mds.lock_for_mutation());
+  const wire::PoolRecord& pool = mds.state.pool;
+  if (!request.pool().empty() && request.pool() != pool.name()) {
+    co_return error(Errc::kInvalidArgument, "there is no pool '" + request.pool().substr(0, 64) +
+                                                "'; the only one is '" + pool.name() + "'");
+  }
+  if (mds.state.find_volume(request.name())) {
+    co_return error(Errc::kAlreadyExists, "volume '" + request.name() +
+                                              "' exists already; choose another name or delete it "
+                                              "first");
+  }
+  if (mds.state.volumes.size() >= mds.options.limits.volumes_max) {
+    co_return error(Errc::kNoSpace,
+                    "the cluster has " + std::to_string(mds.state.volumes.size()) +
+                        " volumes, its limit (volumes_max); delete some and wait for their chunks "
+                        "to go");
+  }
+  kv::WriteBatch batch;
+  wire::VolumeRecord record;
+  record.set_pool(pool.id());
+  wire::VolumeInfo& info = *record.mutable_info();
+  info.set_id(mds.ids.take(IdKind::kVolume, 1, batch));
+  info.set_name(request.name());
+  info.set_size_bytes(request.size_bytes());
+  info.set_chunk_bytes(pool.chunk_bytes());
+  info.set_segment_bytes(pool.segment_bytes());
+  info.set_pool(pool.name());
+  info.set_created_unix_ns(mds.env.clock.wall_time_ns());
+  const VolumeId id(info.id());
+  wire::VolumeNameRecord name;
+  name.set_volume(id.value());
+  create_record(batch, keys::volume(id), record);
+  create_record(batch, keys::volume_name(request.name()), name);
+  CO_TRY(co_await mds.commit(std::move(batch)));
+
+  wire::CreateVolumeReply reply;
+  *reply.mutable_volume() = record.info();
+  mds.state.volumes[id] = std::move(record);
+  mds.state.volume_names[request.name()] = id;
+  mds.env.logger.info(
+      "made a volume",
+      {{"volume", id}, {"name", request.name()}, {"size_bytes", request.size_bytes()}});
+  co_return reply;
+}
+
+}  // namespace cairn::mds::ops

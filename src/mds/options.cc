@@ -1,0 +1,73 @@
+#include "mds/options.h"
+
+#include "mds/validate.h"
+#include "placement/copyset_plan.h"
+
+namespace cairn::mds {
+
+namespace {
+
+Error refuse(std::string text) {
+  return error(Errc::kInvalidArgument, std::move(text));
+}
+
+/// A segment's chunks travel in one reply and one record.
+constexpr uint64_t kChunksPerSegmentMax = 4096;
+
+Status check_pool(const PoolOptions& pool) {
+  TRY(check_label("the pool's name", pool.name));
+  if (pool.chunk_bytes < kMiB || pool.chunk_bytes > kGiB || !is_block_aligned(pool.chunk_bytes)) {
+    return refuse("chunk_bytes is between 1 MiB and 1 GiB, a multiple of 4096, not " +
+                  std::to_string(pool.chunk_bytes));
+  }
+  if (pool.segment_bytes == 0 || pool.segment_bytes % pool.chunk_bytes != 0 ||
+      pool.segment_bytes / pool.chunk_bytes > kChunksPerSegmentMax) {
+    return refuse("segment_bytes is a multiple of chunk_bytes (" +
+                  std::to_string(pool.chunk_bytes) + "), at most " +
+                  std::to_string(kChunksPerSegmentMax) + " times it, not " +
+                  std::to_string(pool.segment_bytes));
+  }
+  if (pool.replicas_count < 1 || pool.replicas_count > placement::kReplicasMax) {
+    return refuse("replicas_count is between 1 and " + std::to_string(placement::kReplicasMax) +
+                  ", not " + std::to_string(pool.replicas_count));
+  }
+  if (pool.copysets_per_chunkserver < 1 || pool.copysets_per_chunkserver > 10'000) {
+    return refuse("copysets_per_chunkserver is between 1 and 10000, not " +
+                  std::to_string(pool.copysets_per_chunkserver));
+  }
+  if (pool.chunkservers_min < pool.replicas_count) {
+    return refuse("chunkservers_min (" + std::to_string(pool.chunkservers_min) +
+                  ") is at least replicas_count (" + std::to_string(pool.replicas_count) + ")");
+  }
+  return ok();
+}
+
+}  // namespace
+
+Status check(const Options& options) {
+  TRY(check_label("cluster_name", options.cluster_name));
+  TRY(check_pool(options.pool));
+  if (options.heartbeat_interval <= Duration::zero() ||
+      options.unstable_after < 2 * options.heartbeat_interval) {
+    return refuse("heartbeat_interval is above zero and unstable_after at least twice as long");
+  }
+  if (options.offline_after < options.unstable_after) {
+    return refuse("offline_after is at least unstable_after");
+  }
+  if (options.leader_silent_max < 2 * options.heartbeat_interval) {
+    return refuse("leader_silent_max is at least twice heartbeat_interval");
+  }
+  if (!(options.fill_max > 0 && options.fill_max <= 1)) {
+    return refuse("fill_max is a fraction above 0 and at most 1");
+  }
+  if (options.delete_call_timeout <= Duration::zero() ||
+      options.retry_delay_min <= Duration::zero() ||
+      options.retry_delay_max < options.retry_delay_min) {
+    return refuse(
+        "delete_call_timeout and retry_delay_min are above zero, retry_delay_max is not "
+        "below retry_delay_min");
+  }
+  return ok();
+}
+
+}  // namespace cairn::mds

@@ -1,0 +1,57 @@
+/// Options of a metadata server; every value has a default that suits a cluster of one machine.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "io/network.h"
+#include "rpc/cluster_key.h"
+
+namespace cairn::mds {
+
+/// Of the pool that a new cluster begins with. Once the pool exists, its own values hold.
+struct PoolOptions {
+  std::string name = "default";
+  uint64_t chunk_bytes = 16 * kMiB;
+  uint64_t segment_bytes = kGiB;  ///< a multiple of chunk_bytes
+  uint32_t replicas_count = 3;
+  uint32_t copysets_per_chunkserver = 100;
+  /// The copysets are planned, once, when so many chunkservers have registered.
+  uint32_t chunkservers_min = 3;
+  /// Others that a chunkserver shares copysets with; lowered to what the topology can give.
+  uint32_t scatter_width_min = 2;
+};
+
+struct Limits {
+  uint32_t chunkservers_max = 4096;
+  uint32_t volumes_max = 16'384;  ///< those being deleted count too
+  uint64_t volume_bytes_max = 64 * 1024 * kGiB;
+};
+
+struct Options {
+  std::string cluster_name = "cairn";
+  io::Address listen{"127.0.0.1:6700"};
+  rpc::ClusterKey cluster_key;
+  PoolOptions pool;
+  Limits limits;
+
+  /// How often chunkservers report; silence is measured against it.
+  Duration heartbeat_interval = 1s;
+  Duration unstable_after = 30s;
+  Duration offline_after = 1800s;
+  /// A leader that has not said so for this long no longer counts as one in the cluster's health.
+  Duration leader_silent_max = 10s;
+  /// A copyset with a disk that is fuller takes no new chunks.
+  double fill_max = 0.9;
+
+  Duration delete_call_timeout = 2s;
+  Duration retry_delay_min = 500ms;  ///< of background jobs, doubling
+  Duration retry_delay_max = 30s;
+};
+
+/// kInvalidArgument names the option, its value and what it may be.
+Status check(const Options& options);
+
+}  // namespace cairn::mds

@@ -1,0 +1,82 @@
+#include "mds/service/rpc_service.h"
+
+#include "mds/ops/ops.h"
+#include "wire/methods.h"
+
+namespace cairn::mds {
+
+namespace {
+
+template <class Reply>
+Result<rpc::Answer<Reply>> answer(Result<Reply> result) {
+  if (!result.ok()) return std::move(result).error();
+  return rpc::Answer<Reply>{.message = std::move(result).value(), .attachment = {}};
+}
+
+}  // namespace
+
+void RpcService::add_to(rpc::Server& server) {
+  using wire::Method;
+  server.add(Method::kPing, *this, &RpcService::ping);
+  server.add(Method::kRegisterChunkserver, *this, &RpcService::register_chunkserver);
+  server.add(Method::kHeartbeat, *this, &RpcService::heartbeat);
+  server.add(Method::kCreateVolume, *this, &RpcService::create_volume);
+  server.add(Method::kListVolumes, *this, &RpcService::list_volumes);
+  server.add(Method::kStatVolume, *this, &RpcService::stat_volume);
+  server.add(Method::kDeleteVolume, *this, &RpcService::delete_volume);
+  server.add(Method::kGetSegment, *this, &RpcService::get_segment);
+  server.add(Method::kGetCopysets, *this, &RpcService::get_copysets);
+  server.add(Method::kClusterStatus, *this, &RpcService::cluster_status);
+}
+
+auto RpcService::ping(rpc::Call<wire::PingRequest>) -> Answer<wire::PingReply> {
+  wire::PingReply reply;
+  reply.set_role("mds");
+  co_return answer<wire::PingReply>(std::move(reply));
+}
+
+auto RpcService::register_chunkserver(rpc::Call<wire::RegisterChunkserverRequest> call)
+    -> Answer<wire::RegisterChunkserverReply> {
+  co_return answer(co_await ops::register_chunkserver(mds_, std::move(call.request)));
+}
+
+auto RpcService::heartbeat(rpc::Call<wire::HeartbeatRequest> call) -> Answer<wire::HeartbeatReply> {
+  co_return answer(co_await ops::heartbeat(mds_, std::move(call.request)));
+}
+
+auto RpcService::create_volume(rpc::Call<wire::CreateVolumeRequest> call)
+    -> Answer<wire::CreateVolumeReply> {
+  co_return answer(co_await ops::create_volume(mds_, std::move(call.request)));
+}
+
+auto RpcService::list_volumes(rpc::Call<wire::ListVolumesRequest> call)
+    -> Answer<wire::ListVolumesReply> {
+  co_return answer(ops::list_volumes(mds_, call.request));
+}
+
+auto RpcService::stat_volume(rpc::Call<wire::StatVolumeRequest> call)
+    -> Answer<wire::StatVolumeReply> {
+  co_return answer(ops::stat_volume(mds_, call.request));
+}
+
+auto RpcService::delete_volume(rpc::Call<wire::DeleteVolumeRequest> call)
+    -> Answer<wire::DeleteVolumeReply> {
+  co_return answer(co_await ops::delete_volume(mds_, std::move(call.request)));
+}
+
+auto RpcService::get_segment(rpc::Call<wire::GetSegmentRequest> call)
+    -> Answer<wire::GetSegmentReply> {
+  co_return answer(co_await ops::get_segment(mds_, std::move(call.request)));
+}
+
+auto RpcService::get_copysets(rpc::Call<wire::GetCopysetsRequest> call)
+    -> Answer<wire::GetCopysetsReply> {
+  co_return answer(ops::get_copysets(mds_, call.request));
+}
+
+auto RpcService::cluster_status(rpc::Call<wire::ClusterStatusRequest> call)
+    -> Answer<wire::ClusterStatusReply> {
+  co_return answer(ops::cluster_status(mds_, call.request));
+}
+
+}  // namespace cairn::mds

@@ -1,0 +1,35 @@
+/// RpcService: the operations as the RPC server calls them.
+#pragma once
+
+#include "mds/context.h"
+#include "rpc/server.h"
+
+namespace cairn::mds {
+
+/// Lifetime: the context outlives it, it outlives the server.
+class RpcService {
+ public:
+  explicit RpcService(Context& context) : mds_(context) {}
+
+  void add_to(rpc::Server& server);
+
+ private:
+  template <class Reply>
+  using Answer = io::Task<Result<rpc::Answer<Reply>>>;
+
+  Answer<wire::PingReply> ping(rpc::Call<wire::PingRequest> call);
+  Answer<wire::RegisterChunkserverReply> register_chunkserver(
+      rpc::Call<wire::RegisterChunkserverRequest> call);
+  Answer<wire::HeartbeatReply> heartbeat(rpc::Call<wire::HeartbeatRequest> call);
+  Answer<wire::CreateVolumeReply> create_volume(rpc::Call<wire::CreateVolumeRequest> call);
+  Answer<wire::ListVolumesReply> list_volumes(rpc::Call<wire::ListVolumesRequest> call);
+  Answer<wire::StatVolumeReply> stat_volume(rpc::Call<wire::StatVolumeRequest> call);
+  Answer<wire::DeleteVolumeReply> delete_volume(rpc::Call<wire::DeleteVolumeRequest> call);
+  Answer<wire::GetSegmentReply> get_segment(rpc::Call<wire::GetSegmentRequest> call);
+  Answer<wire::GetCopysetsReply> get_copysets(rpc::Call<wire::GetCopysetsRequest> call);
+  Answer<wire::ClusterStatusReply> cluster_status(rpc::Call<wire::ClusterStatusRequest> call);
+
+  Context& mds_;
+};
+
+}  // namespace cairn::mds

@@ -1,0 +1,69 @@
+#include "mds/validate.h"
+
+#include "base/units.h"
+
+namespace cairn::mds {
+
+namespace {
+
+bool is_letter_or_digit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+Status check_name(std::string_view what, std::string_view name, size_t bytes_max) {
+  if (name.empty()) return error(Errc::kInvalidArgument, std::string(what) + " is empty; give one");
+  if (name.size() > bytes_max) {
+    return error(Errc::kInvalidArgument, std::string(what) + " has " + std::to_string(name.size()) +
+                                             " characters; at most " + std::to_string(bytes_max) +
+                                             " are allowed");
+  }
+  for (char c : name) {
+    if (is_letter_or_digit(c) || c == '.' || c == '_' || c == '-') continue;
+    return error(Errc::kInvalidArgument,
+                 std::string(what) + " may hold letters, digits, '.', '_' and '-' only");
+  }
+  if (!is_letter_or_digit(name.front())) {
+    return error(Errc::kInvalidArgument, std::string(what) + " '" + std::string(name) +
+                                             "' has to begin with a letter or a digit");
+  }
+  return ok();
+}
+
+}  // namespace
+
+Status check_volume_name(std::string_view name) {
+  return check_name("the volume's name", name, kVolumeNameBytesMax);
+}
+
+Status check_label(std::string_view what, std::string_view label) {
+  return check_name(what, label, kLabelBytesMax);
+}
+
+Status check_address(std::string_view address) {
+  if (address.empty() || address.size() > kAddressBytesMax) {
+    return error(Errc::kInvalidArgument, "an address has 1 to " + std::to_string(kAddressBytesMax) +
+                                             " characters, as in 10.0.0.1:6800");
+  }
+  for (char c : address) {
+    if (c <= ' ' || c > '~') {
+      return error(Errc::kInvalidArgument, "an address holds printable characters without spaces");
+    }
+  }
+  return ok();
+}
+
+Status check_volume_size(uint64_t size_bytes, uint64_t size_bytes_max) {
+  if (size_bytes == 0 || !is_block_aligned(size_bytes)) {
+    return error(Errc::kInvalidArgument,
+                 "a volume's size is a multiple of 4096 bytes above zero, not " +
+                     std::to_string(size_bytes) + "; the next that fits is " +
+                     std::to_string(std::max(kBlockBytes, size_bytes / kBlockBytes * kBlockBytes)));
+  }
+  if (size_bytes > size_bytes_max) {
+    return error(Errc::kInvalidArgument, "a volume has at most " + std::to_string(size_bytes_max) +
+                                             " bytes, not " + std::to_string(size_bytes));
+  }
+  return ok();
+}
+
+}  // namespace cairn::mds

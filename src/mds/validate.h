@@ -1,0 +1,25 @@
+/// What callers may call things: checked before anything is done, in words that say what to change.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace cairn::mds {
+
+inline constexpr size_t kVolumeNameBytesMax = 128;
+inline constexpr size_t kLabelBytesMax = 64;
+inline constexpr size_t kAddressBytesMax = 255;
+inline constexpr size_t kTokenBytes = 16;
+inline constexpr size_t kDiskErrorBytesMax = 512;
+
+/// Letters, digits, '.', '_' and '-'; begins with a letter or a digit.
+Status check_volume_name(std::string_view name);
+/// The same for names of zones, servers, pools and clusters; `what` begins the message.
+Status check_label(std::string_view what, std::string_view label);
+/// Not empty and without white space; what it means is the network's business.
+Status check_address(std::string_view address);
+Status check_volume_size(uint64_t size_bytes, uint64_t size_bytes_max);
+
+}  // namespace cairn::mds
