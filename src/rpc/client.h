@@ -45,7 +45,7 @@ struct ClientOptions {
   Duration handshake_timeout = 3s;
   Duration backoff_min = 10ms;  ///< before the next attempt; doubled after each failure
   Duration backoff_max = 1s;
-  uint32_t silent_timeouts_max = 3;  ///< calls that time out in a row without a byte received
+  uint32_t silent_timeouts_max = 3;  ///< timeouts in a row without a byte received
   Duration probe_after = 1s;         ///< one-way messages unanswered so long: a ping
   Duration probe_timeout = 3s;       ///< no byte after a ping: the peer is taken for dead
   Duration sweep_interval = 10ms;    ///< how exactly deadlines are kept
@@ -84,10 +84,11 @@ class PendingCall {
   Buffer attachment_;
   std::optional<Error> failure_;
   std::coroutine_handle<> waiter_;
-  // The channel's list of pending calls; null while not in it.
+  // The channel's list and table of pending calls, while in_table_.
   PendingCall* next_ = nullptr;
   PendingCall* previous_ = nullptr;
   uint32_t slot_ = 0;
+  bool in_table_ = false;
   bool sent_ = false;
 };
 

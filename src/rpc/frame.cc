@@ -252,6 +252,13 @@ void send(io::Connection& connection, OutgoingFrame frame) {
   for (Buffer& part : frame.attachment) connection.send(std::move(part));
 }
 
+size_t frame_bytes_at_front(ByteView bytes) {
+  if (bytes.size() < kPrefixBytes) return 0;
+  const auto prefix = load<FramePrefix>(bytes);
+  if (prefix.magic != kFrameMagic || prefix.prefix_crc32c != prefix_checksum(prefix)) return 0;
+  return kPrefixBytes + prefix.header_bytes + size_t{prefix.attachment_bytes};
+}
+
 uint32_t budget_ms_until(Instant deadline, Instant now) {
   if (deadline <= now) return 1;
   const Duration left = deadline - now + Duration(999'999);

@@ -178,6 +178,10 @@ void seal(OutgoingFrame& frame, uint64_t call_id, uint32_t budget_ms);
 /// Queues a sealed frame.
 void send(io::Connection& connection, OutgoingFrame frame);
 
+/// Bytes of the frame that `bytes` begins with, whole or not; 0 before its prefix is whole or where
+/// it is none. For who watches a stream (the simulator, a test), without limits or other checks.
+size_t frame_bytes_at_front(ByteView bytes);
+
 /// Milliseconds from `now` to `deadline`, rounded up; at least 1 and at most 2^32 - 1.
 uint32_t budget_ms_until(Instant deadline, Instant now);
 
