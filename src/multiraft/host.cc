@@ -1,7 +1,5 @@
 #include "multiraft/host.h"
 
-#include "wire/methods.h"
-
 namespace cairn::multiraft {
 
 namespace {
@@ -136,10 +134,6 @@ std::vector<std::pair<GroupId, Node*>> Host::nodes() {
   nodes.reserve(groups_.size());
   for (auto& [id, group] : groups_) nodes.emplace_back(id, &group->node());
   return nodes;
-}
-
-void Host::serve(rpc::Server& server) {
-  server.add_one_way(wire::Method::kRaftBatch, transport_, &Transport::on_batch);
 }
 
 void Host::fail_disk(Error reason) {

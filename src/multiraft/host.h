@@ -19,7 +19,6 @@
 #include "multiraft/group.h"
 #include "multiraft/options.h"
 #include "multiraft/peers.h"
-#include "rpc/server.h"
 
 namespace cairn::multiraft {
 
@@ -50,8 +49,8 @@ class Host final : private GroupHost,
   /// Groups that were found damaged at open(), with the reason.
   const std::map<GroupId, std::string>& out_of_service() const { return out_of_service_; }
 
-  /// Takes the peers' batches on `server`.
-  void serve(rpc::Server& server);
+  /// The handler of Method::kRaftBatch.
+  void on_batch(rpc::Call<wire::RaftBatch> batch) { transport_.on_batch(std::move(batch)); }
 
   /// The log has failed: the disk is dead until the process starts again.
   const std::optional<Error>& disk_error() const { return disk_error_; }

@@ -68,6 +68,12 @@ Result<ChunkOp> decode_chunk_op(ByteView bytes) {
   if (image.kind < 1 || image.kind > 3) {
     return error(Errc::kCorrupt, "a chunk operation of unknown kind " + std::to_string(image.kind));
   }
+  const uint64_t ahead = image.sequence - image.oldest_unresolved_sequence;
+  const bool in_window =
+      image.sequence >= image.oldest_unresolved_sequence && ahead < kWriterWindow;
+  if (image.client != 0 && !in_window) {
+    return error(Errc::kCorrupt, "a chunk operation is outside its writer's window");
+  }
   ChunkOp op;
   op.kind = static_cast<ChunkOpKind>(image.kind);
   op.chunk = ChunkId(image.chunk);

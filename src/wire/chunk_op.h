@@ -10,6 +10,9 @@
 
 namespace cairn::wire {
 
+/// How far a client's writes to a copyset may be ahead of its oldest unresolved one.
+inline constexpr uint64_t kWriterWindow = 1024;
+
 enum class ChunkOpKind : uint8_t {
   kWrite = 1,        ///< the payload replaces [offset, offset + size)
   kWriteZeroes = 2,  ///< the range reads as zeros

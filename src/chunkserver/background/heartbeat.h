@@ -1,0 +1,62 @@
+/// Heartbeat: tells the MDS how this disk and its copysets are, and does what the answer asks for.
+/// Threads: one reactor.
+#pragma once
+
+#include "chunkserver/identity.h"
+#include "chunkserver/options.h"
+#include "chunkserver/service.h"
+#include "wire/mds.pb.h"
+
+namespace cairn::chunkserver {
+
+/// Calls the MDS, whichever of the configured addresses answers.
+class MdsLink {
+ public:
+  MdsLink(rpc::Client& client, std::vector<io::Address> addresses)
+      : client_(client), addresses_(std::move(addresses)) {}
+
+  io::Task<Result<wire::RegisterChunkserverReply>> register_chunkserver(
+      wire::RegisterChunkserverRequest request, Duration timeout);
+  io::Task<Result<wire::HeartbeatReply>> heartbeat(wire::HeartbeatRequest request,
+                                                   Duration timeout);
+
+ private:
+  template <class Reply, class Request>
+  io::Task<Result<Reply>> call(wire::Method method, Request request, Duration timeout);
+
+  rpc::Client& client_;
+  std::vector<io::Address> addresses_;
+  size_t current_ = 0;  ///< the one that answered last
+};
+
+/// What a heartbeat reports and changes.
+class HeartbeatSubject {
+ public:
+  virtual ~HeartbeatSubject() = default;
+  virtual io::Task<wire::HeartbeatRequest> report() = 0;
+  virtual io::Task<void> obey(wire::HeartbeatReply reply) = 0;
+};
+
+class Heartbeat {
+ public:
+  Heartbeat(io::Env env, MdsLink& mds, HeartbeatSubject& subject, Duration interval);
+  void start();
+  /// Sends one soon instead of at the end of the interval.
+  void hurry() { wake_.set(); }
+  io::Task<void> stop();
+
+ private:
+  io::Task<void> run();
+  io::Task<void> wait();
+
+  io::Env env_;
+  MdsLink& mds_;
+  HeartbeatSubject& subject_;
+  Duration interval_;
+  io::Gate gate_;
+  io::Event wake_;
+  io::Timer timer_;
+  bool is_reached_ = true;  ///< for the log: tell only when it changes
+};
+
+}  // namespace cairn::chunkserver

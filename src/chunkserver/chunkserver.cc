@@ -1,0 +1,268 @@
+#include "chunkserver/chunkserver.h"
+
+#include "chunkserver/peers_file.h"
+#include "wire/methods.h"
+
+namespace cairn::chunkserver {
+
+namespace {
+
+constexpr Duration kRegisterTimeout = 2s;
+constexpr Duration kRegisterRetryDelay = 200ms;
+
+FetchOptions fetch_options(const Options& options) {
+  FetchOptions fetch;
+  fetch.chunk_bytes = options.store.chunk_bytes;
+  fetch.piece_bytes = std::min(options.fetch_bytes, options.store.chunk_bytes);
+  fetch.pieces_inflight_max = options.fetches_inflight_max;
+  return fetch;
+}
+
+}  // namespace
+
+Chunkserver::Chunkserver(io::Env env, io::Disk& disk, Options options)
+    : env_(env),
+      disk_(disk),
+      options_(std::move(options)),
+      client_(env, options_.rpc_client, options_.key),
+      mds_(client_, options_.mds),
+      service_(*this),
+      server_(env, options_.rpc_server, options_.key),
+      heartbeat_(env, mds_, *this, options_.heartbeat_interval),
+      gate_(env.executor) {}
+
+Chunkserver::~Chunkserver() = default;
+
+void Chunkserver::add_services() {
+  using wire::Method;
+  server_.add(Method::kPing, service_, &ChunkService::ping);
+  server_.add(Method::kReadChunk, service_, &ChunkService::read_chunk);
+  server_.add(Method::kWriteChunk, service_, &ChunkService::write_chunk);
+  server_.add(Method::kDeleteChunk, service_, &ChunkService::delete_chunk);
+  server_.add(Method::kFetchChunk, service_, &ChunkService::fetch_chunk);
+  server_.add(Method::kChunkHash, service_, &ChunkService::chunk_hash);
+  server_.add(Method::kCreateCopyset, service_, &ChunkService::create_copyset);
+  server_.add(Method::kCopysetStatus, service_, &ChunkService::copyset_status);
+  server_.add_one_way(Method::kRaftBatch, *this, &Chunkserver::on_raft_batch);
+}
+
+io::Task<Status> Chunkserver::start() {
+  identity_ = CO_TRY(co_await load_or_create_identity(disk_, env_.entropy));
+  if (Status loaded = co_await load_peers(disk_, &peers_); !loaded) {
+    env_.logger.warn("going on without the file of peers; the MDS tells them again",
+                     {{"why", loaded.error().message()}});
+  }
+  CO_TRY(co_await open_stores());
+  add_services();
+  address_ = CO_TRY(server_.listen(options_.listen));
+  if (!options_.advertise.empty()) address_.text = options_.advertise;
+  if (identity_.id.is_none()) CO_TRY(co_await register_with_mds());
+  CO_TRY(co_await open_log());
+  is_serving_ = true;
+  heartbeat_.start();
+  env_.logger.info("chunkserver serves", {{"id", identity_.id},
+                                          {"address", address_.text},
+                                          {"copysets", copysets_.size()},
+                                          {"chunk_files_ready", pool_->ready_count()}});
+  co_return ok();
+}
+
+io::Task<Status> Chunkserver::open_stores() {
+  options_.pool.chunk_file_bytes = chunk::ChunkLayout(options_.store.chunk_bytes).file_bytes();
+  pool_ = CO_TRY(co_await pool::ChunkFilePool::open(env_, disk_, options_.pool));
+  store_ = CO_TRY(co_await chunk::InPlaceStore::open(env_, disk_, *pool_, options_.store));
+  fetcher_ =
+      std::make_unique<ChunkFetcher>(env_, client_, peers_, *store_, fetch_options(options_));
+  co_return ok();
+}
+
+io::Task<Status> Chunkserver::register_with_mds() {
+  wire::RegisterChunkserverRequest request;
+  request.set_address(address_.text);
+  request.set_zone(options_.zone);
+  request.set_server(options_.server);
+  request.set_token(identity_.token.data(), identity_.token.size());
+  request.set_capacity_bytes(CO_TRY(co_await disk_.space()).capacity_bytes);
+  bool told = false;
+  for (;;) {
+    auto reply = co_await mds_.register_chunkserver(request, kRegisterTimeout);
+    if (is_stopping_) co_return error(Errc::kClosed, "stopped before the MDS knew this disk");
+    if (reply) {
+      identity_.id = ChunkserverId(reply->chunkserver());
+      break;
+    }
+    const bool will_pass = reply.code() == Errc::kUnavailable || reply.code() == Errc::kTimeout ||
+                           reply.code() == Errc::kOverloaded || reply.code() == Errc::kNotLeader;
+    if (!will_pass) co_return reply.error().within("registering this disk");
+    if (!std::exchange(told, true)) {
+      env_.logger.warn("waiting for the MDS to register this disk",
+                       {{"why", reply.error().message()}});
+    }
+    co_await env_.clock.sleep(kRegisterRetryDelay);
+    if (is_stopping_) co_return error(Errc::kClosed, "stopped before the MDS knew this disk");
+  }
+  if (identity_.id.is_none()) co_return error(Errc::kProtocol, "the MDS gave the id 0");
+  co_return co_await save_identity(disk_, identity_);
+}
+
+io::Task<Status> Chunkserver::open_log() {
+  host_ = std::make_unique<multiraft::Host>(env_, NodeId(identity_.id.value()), client_, peers_,
+                                            options_.raft);
+  co_return co_await host_->open(disk_, options_.wal, [this](GroupId group) {
+    return &make_copyset(CopysetId(group.value()));
+  });
+}
+
+Copyset& Chunkserver::make_copyset(CopysetId id) {
+  auto& copyset = copysets_[id];
+  if (!copyset) {
+    copyset =
+        std::make_unique<Copyset>(env_, id, *store_, *pool_, *fetcher_, options_.store.chunk_bytes);
+  }
+  return *copyset;
+}
+
+Result<Copyset*> Chunkserver::find_copyset(CopysetId id) {
+  if (!is_serving_ || is_stopping_) {
+    return error(Errc::kUnavailable,
+                 is_stopping_ ? "this chunkserver is stopping" : "this chunkserver is starting");
+  }
+  auto found = copysets_.find(id);
+  const GroupId group(id.value());
+  multiraft::Node* node = found == copysets_.end() ? nullptr : host_->find(group);
+  if (node) {
+    found->second->attach(*node);
+    return found->second.get();
+  }
+  if (auto damaged = host_->out_of_service().find(group);
+      damaged != host_->out_of_service().end()) {
+    return error(Errc::kUnavailable,
+                 "copyset " + to_string(id) + " is out of service here: " + damaged->second);
+  }
+  return error(Errc::kNotFound, "copyset " + to_string(id) + " is not on this chunkserver");
+}
+
+std::vector<Copyset*> Chunkserver::copysets() {
+  std::vector<Copyset*> all;
+  for (auto& [id, copyset] : copysets_) {
+    if (auto found = find_copyset(id)) all.push_back(*found);
+  }
+  return all;
+}
+
+const std::map<GroupId, std::string>& Chunkserver::damaged_copysets() const {
+  static const std::map<GroupId, std::string> kNone;
+  return host_ ? host_->out_of_service() : kNone;
+}
+
+io::Task<Result<Copyset*>> Chunkserver::create_copyset(wire::CreateCopysetRequest request) {
+  auto inside = CO_TRY(gate_.enter());
+  const CopysetId id(request.copyset());
+  auto found = find_copyset(id);
+  if (found || found.code() != Errc::kNotFound) co_return found;
+  std::vector<NodeId> members;
+  bool is_member = false;
+  for (const auto& member : request.members()) {
+    members.emplace_back(member.node());
+    is_member |= member.node() == identity_.id.value();
+    if (member.node() != identity_.id.value()) {
+      peers_.set(NodeId(member.node()), io::Address{member.address()});
+    }
+  }
+  if (id.is_none() || !is_member) {
+    co_return error(Errc::kInvalidArgument,
+                    "a copyset is created on its members, and chunkserver " +
+                        to_string(identity_.id) + " is none of them; nothing was created");
+  }
+  if (copysets_.size() >= options_.copysets_max) {
+    co_return error(Errc::kOverloaded, "this disk has as many copysets as it may have");
+  }
+  CO_TRY(co_await store_->create_copyset(id));
+  CO_TRY(co_await host_->create(GroupId(id.value()), std::move(members), make_copyset(id)));
+  co_return find_copyset(id);
+}
+
+void Chunkserver::on_raft_batch(rpc::Call<wire::RaftBatch> batch) {
+  if (is_serving_ && !is_stopping_) host_->on_batch(std::move(batch));
+}
+
+void Chunkserver::report(const Error& failure) {
+  if (failure.code() == Errc::kIo && host_) {
+    host_->fail_disk(failure);
+    heartbeat_.hurry();
+  } else if (failure.code() == Errc::kCorrupt) {
+    env_.logger.error("rotten data was found and not served", {{"what", failure.message()}});
+  }
+}
+
+void Chunkserver::fill_capacity(wire::HeartbeatRequest* request,
+                                Result<io::DiskSpace> space) const {
+  if (!space) return;
+  request->set_capacity_bytes(space->capacity_bytes);
+  request->set_used_bytes(space->capacity_bytes -
+                          std::min(space->capacity_bytes, space->free_bytes));
+}
+
+io::Task<wire::HeartbeatRequest> Chunkserver::report() {
+  wire::HeartbeatRequest request;
+  request.set_chunkserver(identity_.id.value());
+  request.set_token(identity_.token.data(), identity_.token.size());
+  request.set_address(address_.text);
+  fill_capacity(&request, co_await disk_.space());
+  request.set_pool_chunks_ready_count(static_cast<uint32_t>(pool_->ready_count()));
+  if (host_->disk_error()) {
+    request.set_disk_failed(true);
+    request.set_disk_error(host_->disk_error()->message());
+  }
+  for (Copyset* copyset : copysets()) {
+    const multiraft::NodeStatus status = copyset->node()->status();
+    wire::CopysetHeartbeat* entry = request.add_copysets();
+    entry->set_copyset(copyset->id().value());
+    entry->set_epoch(status.epoch.value());
+    entry->set_term(status.term.value());
+    entry->set_is_leader(status.is_leader);
+    for (NodeId member : status.members) entry->add_members(member.value());
+    if (auto chunks = store_->list(copyset->id())) {
+      entry->set_chunks_count(static_cast<uint32_t>(chunks->size()));
+    }
+  }
+  co_return request;
+}
+
+io::Task<void> Chunkserver::obey(wire::HeartbeatReply reply) {
+  bool news = false;
+  for (const auto& peer : reply.peers()) {
+    if (peer.node() != identity_.id.value()) {
+      news |= peers_.set(NodeId(peer.node()), io::Address{peer.address()});
+    }
+  }
+  for (auto& request : *reply.mutable_create()) {
+    const CopysetId id(request.copyset());
+    auto created = co_await create_copyset(std::move(request));
+    if (!created) {
+      env_.logger.warn("a copyset could not be created; the MDS asks again",
+                       {{"copyset", id}, {"why", created.error().message()}});
+    }
+    news = true;
+    if (is_stopping_) co_return;
+  }
+  if (!news) co_return;
+  if (Status saved = co_await save_peers(disk_, &peers_); !saved) {
+    env_.logger.warn("the file of peers was not written", {{"why", saved.error().message()}});
+  }
+}
+
+io::Task<void> Chunkserver::stop() {
+  is_stopping_ = true;
+  co_await heartbeat_.stop();
+  co_await gate_.close();
+  // The groups first: they tell the calls that wait on them, which the server then waits for.
+  if (host_) co_await host_->stop();
+  co_await server_.stop();
+  co_await client_.stop();
+  if (store_) co_await store_->stop();
+  if (pool_) co_await pool_->stop();
+  env_.logger.info("chunkserver stopped", {{"id", identity_.id}});
+}
+
+}  // namespace cairn::chunkserver

@@ -1,0 +1,86 @@
+/// Chunkserver: the process that owns one disk and serves the copysets on it.
+///
+///   Chunkserver server(env, disk, options);
+///   CO_TRY(co_await server.start());   // identity, pool, chunks, log; then serves
+///   ...
+///   co_await server.stop();
+///
+/// Threads:  one reactor. Lifetime: env and disk outlive it; stop() before it is destroyed, or its
+///           frames are taken apart first (a simulated crash).
+/// Source:   docs/architecture.md.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "chunkserver/background/heartbeat.h"
+#include "chunkserver/chunk_fetcher.h"
+#include "chunkserver/identity.h"
+#include "chunkserver/options.h"
+#include "chunkserver/service.h"
+
+namespace cairn::chunkserver {
+
+class Chunkserver final : private ServiceContext, private HeartbeatSubject {
+ public:
+  Chunkserver(io::Env env, io::Disk& disk, Options options);
+  ~Chunkserver() override;
+
+  /// Returns once it serves. The first start of a disk waits for the MDS, later ones do not.
+  /// Errors: kCorrupt, kUnsupported, kIo, kNoSpace of what is on the disk; the address cannot be
+  /// bound; kUnauthenticated. Nothing is left running but what stop() ends.
+  io::Task<Status> start();
+  io::Task<void> stop();
+
+  /// Where it listens; valid once start() has returned.
+  const io::Address& address() const { return address_; }
+  ChunkserverId id() const override { return identity_.id; }
+  /// Null before start() has opened the log.
+  multiraft::Host* raft() { return host_.get(); }
+  chunk::ChunkStore& store() override { return *store_; }
+
+ private:
+  // ServiceContext
+  io::Env& env() override { return env_; }
+  uint32_t chunk_bytes() const override { return options_.store.chunk_bytes; }
+  Result<Copyset*> find_copyset(CopysetId id) override;
+  std::vector<Copyset*> copysets() override;
+  const std::map<GroupId, std::string>& damaged_copysets() const override;
+  const io::Address* address_of(NodeId node) const override { return peers_.find(node); }
+  io::Task<Result<Copyset*>> create_copyset(wire::CreateCopysetRequest request) override;
+  void report(const Error& failure) override;
+  // HeartbeatSubject
+  io::Task<wire::HeartbeatRequest> report() override;
+  io::Task<void> obey(wire::HeartbeatReply reply) override;
+
+  void add_services();
+  void on_raft_batch(rpc::Call<wire::RaftBatch> batch);
+  io::Task<Status> open_stores();
+  io::Task<Status> register_with_mds();
+  io::Task<Status> open_log();
+  Copyset& make_copyset(CopysetId id);
+  void fill_capacity(wire::HeartbeatRequest* request, Result<io::DiskSpace> space) const;
+
+  io::Env env_;
+  io::Disk& disk_;
+  Options options_;
+  Identity identity_;
+  io::Address address_;
+  multiraft::PeerDirectory peers_;
+
+  rpc::Client client_;
+  MdsLink mds_;
+  std::unique_ptr<pool::ChunkFilePool> pool_;
+  std::unique_ptr<chunk::InPlaceStore> store_;
+  std::unique_ptr<ChunkFetcher> fetcher_;
+  std::map<CopysetId, std::unique_ptr<Copyset>> copysets_;
+  std::unique_ptr<multiraft::Host> host_;
+  ChunkService service_;
+  rpc::Server server_;
+  Heartbeat heartbeat_;
+  io::Gate gate_;
+  bool is_serving_ = false;
+  bool is_stopping_ = false;
+};
+
+}  // namespace cairn::chunkserver

@@ -1,0 +1,254 @@
+#include "chunkserver/copyset.h"
+
+#include <algorithm>
+
+#include "wire/chunk.pb.h"
+
+namespace cairn::chunkserver {
+
+using Verdict = WriterWindows::Verdict;
+
+Copyset::Copyset(io::Env env, CopysetId id, chunk::ChunkStore& store,
+                 const pool::ChunkFilePool& pool, ChunkSource& source, uint32_t chunk_bytes)
+    : env_(env),
+      id_(id),
+      store_(store),
+      pool_(pool),
+      source_(source),
+      chunk_bytes_(chunk_bytes),
+      locks_(env.executor) {}
+
+BlockLocks::Range Copyset::blocks_of(const wire::ChunkOp& op) const {
+  const uint32_t first = op.offset_bytes / kBlockBytes;
+  const auto end = static_cast<uint32_t>(
+      round_up(uint64_t{op.offset_bytes} + op.size_bytes, kBlockBytes) / kBlockBytes);
+  return {.chunk = op.chunk, .first_block = first, .blocks_count = end - first};
+}
+
+Status Copyset::check_space(const wire::ChunkOp& op) const {
+  if (op.kind != wire::ChunkOpKind::kWrite || pool_.has_space()) return ok();
+  // What is written already needs no room.
+  const std::vector<ChunkId> present = TRY(store_.list(id_));
+  if (std::ranges::binary_search(present, op.chunk)) return ok();
+  return error(Errc::kNoSpace,
+               "the disk has no room for another chunk; nothing was written. Delete volumes or add "
+               "chunkservers");
+}
+
+io::Task<Result<LogIndex>> Copyset::write(Write write) {
+  wire::ChunkOp& op = write.op;
+  CHECK(op.size_bytes > 0 && uint64_t{op.offset_bytes} + op.size_bytes <= chunk_bytes_);
+  if (!node_->is_leader()) {
+    co_return error(Errc::kNotLeader, "this replica does not lead the copyset; nothing was done");
+  }
+  const Verdict verdict = writers_.look(op.client, op.sequence);
+  if (verdict == Verdict::kApplied) co_return LogIndex();
+  if (verdict == Verdict::kLate) {
+    co_return error(Errc::kPreconditionFailed,
+                    "a late copy of a write that was answered before; nothing was written");
+  }
+  CO_TRY(check_space(op));
+  const bool whole = is_block_aligned(op.offset_bytes) && is_block_aligned(op.size_bytes);
+  if (whole) co_return co_await write_whole_blocks(op, std::move(write.data));
+  if (write.discard) {
+    // Only whole blocks are worth discarding, and the edges may stay.
+    const auto begin = static_cast<uint32_t>(round_up(op.offset_bytes, kBlockBytes));
+    const uint32_t end = (op.offset_bytes + op.size_bytes) / kBlockBytes * kBlockBytes;
+    if (begin >= end) co_return LogIndex();
+    op.offset_bytes = begin;
+    op.size_bytes = end - begin;
+    co_return co_await write_whole_blocks(op, Buffer());
+  }
+  co_return co_await write_partial_blocks(op, std::move(write.data));
+}
+
+io::Task<Result<LogIndex>> Copyset::write_whole_blocks(wire::ChunkOp op, Buffer data) {
+  const BlockLocks::Range range = blocks_of(op);
+  if (!locks_.is_free(range)) co_await locks_.wait_free(range);
+  co_return co_await node_->apply(wire::encode(op), std::move(data));
+}
+
+io::Task<Result<LogIndex>> Copyset::write_partial_blocks(wire::ChunkOp part, Buffer data) {
+  const BlockLocks::Range range = blocks_of(part);
+  auto held = co_await locks_.acquire(range);
+  // No write of these blocks is proposed from here on; those that were are applied after the drain.
+  CO_TRY(co_await node_->read_barrier());
+  CO_TRY(co_await node_->drain());
+  wire::ChunkOp whole = part;
+  whole.kind = wire::ChunkOpKind::kWrite;
+  whole.offset_bytes = range.first_block * static_cast<uint32_t>(kBlockBytes);
+  whole.size_bytes = range.blocks_count * static_cast<uint32_t>(kBlockBytes);
+  Buffer merged = CO_TRY(co_await merge(part.chunk, whole, part, std::move(data)));
+  CO_TRY(check_space(whole));
+  co_return co_await node_->apply(wire::encode(whole), std::move(merged));
+}
+
+io::Task<Result<Buffer>> Copyset::merge(ChunkId chunk, wire::ChunkOp whole, wire::ChunkOp part,
+                                        Buffer data) {
+  Buffer merged = env_.buffers.allocate(whole.size_bytes);
+  const auto block = static_cast<uint32_t>(kBlockBytes);
+  const uint32_t last_offset = whole.offset_bytes + whole.size_bytes - block;
+  // Only the blocks at the edges keep anything of what they hold.
+  Buffer first = CO_TRY(co_await store_.read(id_, chunk, whole.offset_bytes, block));
+  Buffer last = first;
+  if (last_offset != whole.offset_bytes) {
+    last = CO_TRY(co_await store_.read(id_, chunk, last_offset, block));
+  }
+  auto into = merged.mutable_view();
+  std::ranges::copy(first.view(), into.begin());
+  std::ranges::copy(last.view(), into.end() - block);
+  auto middle = into.subspan(part.offset_bytes - whole.offset_bytes, part.size_bytes);
+  if (part.kind == wire::ChunkOpKind::kWrite) {
+    std::ranges::copy(data.view(), middle.begin());
+  } else {
+    std::ranges::fill(middle, std::byte{0});
+  }
+  co_return merged;
+}
+
+io::Task<Result<Buffer>> Copyset::read(ChunkId chunk, uint32_t offset_bytes, uint32_t size_bytes) {
+  CHECK(size_bytes > 0 && uint64_t{offset_bytes} + size_bytes <= chunk_bytes_);
+  CO_TRY(co_await node_->read_barrier());
+  const uint32_t begin = offset_bytes / kBlockBytes * kBlockBytes;
+  const auto end =
+      static_cast<uint32_t>(round_up(uint64_t{offset_bytes} + size_bytes, kBlockBytes));
+  Buffer blocks = CO_TRY(co_await store_.read(id_, chunk, begin, end - begin));
+  co_return blocks.slice(offset_bytes - begin, size_bytes);
+}
+
+io::Task<Result<LogIndex>> Copyset::remove_chunk(wire::ChunkOp op) {
+  op.kind = wire::ChunkOpKind::kDelete;
+  co_return co_await node_->apply(wire::encode(op), Buffer());
+}
+
+io::Task<Status> Copyset::on_apply(std::span<multiraft::Command> commands) {
+  for (multiraft::Command& command : commands) CO_TRY(co_await apply_one(&command));
+  co_return ok();
+}
+
+io::Task<Status> Copyset::apply_one(multiraft::Command* command) {
+  const wire::ChunkOp op = CO_TRY(wire::decode_chunk_op(command->head.view()));
+  if (op.kind == wire::ChunkOpKind::kDelete) co_return co_await store_.remove(id_, op.chunk);
+
+  Fence& fence = fences_[op.volume];
+  if (op.fence < fence) {
+    command->outcome = error(Errc::kStaleFence,
+                             "the volume has been opened by another client since; nothing was "
+                             "written");
+    co_return ok();
+  }
+  fence = op.fence;
+  switch (writers_.admit(op.client, op.sequence, op.oldest_unresolved_sequence)) {
+    case Verdict::kApplied:
+      co_return ok();
+    case Verdict::kLate:
+      command->outcome = error(Errc::kPreconditionFailed,
+                               "a late copy of a write that was answered before; nothing was "
+                               "written");
+      co_return ok();
+    case Verdict::kNew:
+      break;
+  }
+  if (op.kind == wire::ChunkOpKind::kWriteZeroes) {
+    co_return co_await store_.write_zeroes(id_, op.chunk, op.offset_bytes, op.size_bytes);
+  }
+  if (command->payload.size_bytes() != op.size_bytes) {
+    co_return error(Errc::kCorrupt, "a write's payload has another size than its operation says");
+  }
+  Status written = ok();
+  if (store_.try_write(id_, op.chunk, op.offset_bytes, command->payload, &written)) {
+    co_return written;
+  }
+  co_return co_await store_.write(id_, op.chunk, op.offset_bytes, command->payload);
+}
+
+void Copyset::on_epoch(Epoch epoch, LogIndex index) {
+  (void)index;
+  epoch_ = epoch;
+}
+
+void Copyset::on_leader_start(Term term) {
+  env_.logger.debug("copyset led", {{"copyset", id_}, {"term", term}, {"epoch", epoch_}});
+}
+
+Buffer Copyset::describe() const {
+  wire::CopysetSnapshot snapshot;
+  snapshot.set_epoch(epoch_.value());
+  // A copyset without chunks has nothing on disk yet, and that is no error.
+  if (auto chunks = store_.list(id_)) {
+    for (ChunkId chunk : *chunks) snapshot.add_chunks(chunk.value());
+  }
+  for (const auto& [volume, fence] : fences_) {
+    if (fence.is_zero()) continue;
+    auto* entry = snapshot.add_fences();
+    entry->set_volume(volume.value());
+    entry->set_fence(fence.value());
+  }
+  for (const WriterWindows::Writer& writer : writers_.save()) {
+    auto* entry = snapshot.add_writers();
+    entry->set_client(writer.client);
+    entry->set_oldest_unresolved_sequence(writer.oldest_unresolved);
+    std::string bits;
+    for (uint64_t sequence : writer.applied) {
+      const uint64_t bit = sequence - writer.oldest_unresolved;
+      if (bits.size() <= bit / 8) bits.resize(bit / 8 + 1);
+      bits[bit / 8] = static_cast<char>(bits[bit / 8] | (1 << (bit % 8)));
+    }
+    entry->set_applied(std::move(bits));
+  }
+  return Buffer::copy_of(snapshot.SerializeAsString());
+}
+
+Status Copyset::restore(ByteView data, std::vector<ChunkId>* chunks) {
+  wire::CopysetSnapshot snapshot;
+  if (!snapshot.ParseFromArray(data.data(), static_cast<int>(data.size()))) {
+    return error(Errc::kCorrupt, "the snapshot of the copyset cannot be read");
+  }
+  std::vector<WriterWindows::Writer> writers;
+  for (const auto& entry : snapshot.writers()) {
+    WriterWindows::Writer writer{.client = entry.client(),
+                                 .oldest_unresolved = entry.oldest_unresolved_sequence()};
+    for (uint64_t bit = 0; bit < entry.applied().size() * 8; ++bit) {
+      if (entry.applied()[bit / 8] >> (bit % 8) & 1) {
+        writer.applied.push_back(writer.oldest_unresolved + bit);
+      }
+    }
+    writers.push_back(std::move(writer));
+  }
+  TRY(writers_.load(writers));
+  epoch_ = Epoch(snapshot.epoch());
+  fences_.clear();
+  for (const auto& entry : snapshot.fences()) {
+    fences_[VolumeId(entry.volume())] = Fence(entry.fence());
+  }
+  for (uint64_t chunk : snapshot.chunks()) chunks->emplace_back(chunk);
+  return ok();
+}
+
+io::Task<Result<multiraft::SavedState>> Copyset::on_snapshot_save() {
+  // Described first: what is applied while the flush runs comes again from the log.
+  multiraft::SavedState saved{.data = describe()};
+  CO_TRY(co_await store_.flush(id_));
+  co_return saved;
+}
+
+io::Task<Status> Copyset::on_recover(Buffer data) {
+  // The chunks are on this disk already; the log brings them up to date.
+  std::vector<ChunkId> chunks;
+  CO_TRY(co_await store_.create_copyset(id_));
+  co_return restore(data.view(), &chunks);
+}
+
+io::Task<Status> Copyset::on_snapshot_load(Buffer data, NodeId source) {
+  std::vector<ChunkId> chunks;
+  CO_TRY(restore(data.view(), &chunks));
+  std::ranges::sort(chunks);
+  std::vector<ChunkId> present = CO_TRY(store_.list(id_));
+  for (ChunkId chunk : present) {
+    if (!std::ranges::binary_search(chunks, chunk)) CO_TRY(co_await store_.remove(id_, chunk));
+  }
+  for (ChunkId chunk : chunks) CO_TRY(co_await source_.fetch(id_, chunk, source));
+  co_return co_await store_.flush(id_);
+}
+
+}  // namespace cairn::chunkserver

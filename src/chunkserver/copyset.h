@@ -1,0 +1,90 @@
+/// Copyset: the replicated state machine of one copyset: chunks on this disk, the fences of their
+/// volumes and the windows of their writers. As leader also the place where clients' writes enter.
+///
+/// What an entry does depends on the log alone, so that all replicas decide alike; whether there is
+/// room for it is asked before it is proposed.
+/// Threads:  one reactor.
+/// Lifetime: made and owned by the Chunkserver, outlives its Node.
+/// Source:   docs/architecture.md, "A write, step by step"; docs/formats/chunk-op.md.
+#pragma once
+
+#include <map>
+
+#include "chunkserver/block_locks.h"
+#include "chunkserver/writer_windows.h"
+#include "io/env.h"
+#include "multiraft/node.h"
+#include "multiraft/state_machine.h"
+#include "store/chunk/chunk_store.h"
+#include "store/pool/chunk_file_pool.h"
+#include "wire/chunk_op.h"
+
+namespace cairn::chunkserver {
+
+/// Where a lagging replica gets chunks from.
+class ChunkSource {
+ public:
+  virtual ~ChunkSource() = default;
+  /// Brings the local copy of `chunk` to what `source` has: newer than the snapshot, perhaps.
+  /// A chunk that the source no longer has becomes absent here too.
+  virtual io::Task<Status> fetch(CopysetId copyset, ChunkId chunk, NodeId source) = 0;
+};
+
+class Copyset final : public multiraft::StateMachine {
+ public:
+  Copyset(io::Env env, CopysetId id, chunk::ChunkStore& store, const pool::ChunkFilePool& pool,
+          ChunkSource& source, uint32_t chunk_bytes);
+
+  CopysetId id() const { return id_; }
+  Epoch epoch() const { return epoch_; }
+  /// Null until the group has been made.
+  multiraft::Node* node() const { return node_; }
+  void attach(multiraft::Node& node) { node_ = &node; }
+
+  /// What a client wants done; offset and size may be any within the chunk.
+  struct Write {
+    wire::ChunkOp op;      ///< offset and size are those of the request
+    bool discard = false;  ///< zeroes that need not happen at the edges
+    Buffer data;
+  };
+  /// Replicated and applied here on success; the index is zero if nothing had to be done.
+  /// Errors: those of Node::apply; kPreconditionFailed: a late copy of an answered write;
+  /// kStaleFence; kNoSpace.
+  io::Task<Result<LogIndex>> write(Write write);
+  /// Linearizable. Errors: those of Node::read_barrier; kCorrupt.
+  io::Task<Result<Buffer>> read(ChunkId chunk, uint32_t offset_bytes, uint32_t size_bytes);
+  io::Task<Result<LogIndex>> remove_chunk(wire::ChunkOp op);
+
+  // multiraft::StateMachine
+  io::Task<Status> on_apply(std::span<multiraft::Command> commands) override;
+  void on_epoch(Epoch epoch, LogIndex index) override;
+  io::Task<Result<multiraft::SavedState>> on_snapshot_save() override;
+  io::Task<Status> on_recover(Buffer data) override;
+  io::Task<Status> on_snapshot_load(Buffer data, NodeId source) override;
+  void on_leader_start(Term term) override;
+
+ private:
+  io::Task<Status> apply_one(multiraft::Command* command);
+  io::Task<Result<LogIndex>> write_whole_blocks(wire::ChunkOp op, Buffer data);
+  io::Task<Result<LogIndex>> write_partial_blocks(wire::ChunkOp op, Buffer data);
+  io::Task<Result<Buffer>> merge(ChunkId chunk, wire::ChunkOp whole, wire::ChunkOp part,
+                                 Buffer data);
+  Status check_space(const wire::ChunkOp& op) const;
+  BlockLocks::Range blocks_of(const wire::ChunkOp& op) const;
+  Buffer describe() const;
+  Status restore(ByteView data, std::vector<ChunkId>* chunks);
+
+  io::Env env_;
+  CopysetId id_;
+  chunk::ChunkStore& store_;
+  const pool::ChunkFilePool& pool_;
+  ChunkSource& source_;
+  uint32_t chunk_bytes_;
+  multiraft::Node* node_ = nullptr;
+  Epoch epoch_;
+  std::map<VolumeId, Fence> fences_;
+  WriterWindows writers_;
+  BlockLocks locks_;
+};
+
+}  // namespace cairn::chunkserver

@@ -1,0 +1,24 @@
+#include "chunkserver/service.h"
+
+namespace cairn::chunkserver {
+
+Answered<wire::ReadChunkReply> ChunkService::read_chunk(rpc::Call<wire::ReadChunkRequest> call) {
+  const wire::ReadChunkRequest& request = call.request;
+  CO_TRY(check_range(request.offset_bytes(), request.size_bytes()));
+  Copyset* copyset = CO_TRY(context_.find_copyset(CopysetId(request.target().copyset())));
+  rpc::Answer<wire::ReadChunkReply> answer;
+  auto data = co_await copyset->read(ChunkId(request.target().chunk()), request.offset_bytes(),
+                                     request.size_bytes());
+  if (data) {
+    answer.attachment.push_back(std::move(*data));
+    co_return answer;
+  }
+  if (data.code() == Errc::kNotLeader) {
+    fill_redirect(*copyset, answer.message.mutable_redirect());
+    co_return answer;
+  }
+  context_.report(data.error());
+  co_return data.error();
+}
+
+}  // namespace cairn::chunkserver

@@ -1,0 +1,61 @@
+#include "chunkserver/service.h"
+
+namespace cairn::chunkserver {
+
+namespace {
+
+Status check_writer(const wire::WriteChunkRequest& request) {
+  if (request.client() == 0) return ok();
+  const uint64_t sequence = request.sequence(), oldest = request.oldest_unresolved_sequence();
+  if (oldest <= sequence && sequence - oldest < wire::kWriterWindow) return ok();
+  return error(Errc::kInvalidArgument, "write " + std::to_string(sequence) +
+                                           " is outside the window of its client, whose "
+                                           "oldest unresolved write is " +
+                                           std::to_string(oldest) + "; nothing was written");
+}
+
+Status check_attachment(const wire::WriteChunkRequest& request, const Buffer& attachment) {
+  const bool has_data = request.kind() == wire::CHUNK_WRITE_DATA;
+  const size_t expected = has_data ? request.size_bytes() : 0;
+  if (attachment.size_bytes() == expected) return ok();
+  return error(Errc::kInvalidArgument,
+               "a write of " + std::to_string(request.size_bytes()) + " bytes came with " +
+                   std::to_string(attachment.size_bytes()) + "; nothing was written");
+}
+
+}  // namespace
+
+Answered<wire::WriteChunkReply> ChunkService::write_chunk(rpc::Call<wire::WriteChunkRequest> call) {
+  const wire::WriteChunkRequest& request = call.request;
+  CO_TRY(check_range(request.offset_bytes(), request.size_bytes()));
+  CO_TRY(check_writer(request));
+  CO_TRY(check_attachment(request, call.attachment));
+  Copyset* copyset = CO_TRY(context_.find_copyset(CopysetId(request.target().copyset())));
+
+  Copyset::Write write;
+  const bool has_data = request.kind() == wire::CHUNK_WRITE_DATA;
+  write.op.kind = has_data ? wire::ChunkOpKind::kWrite : wire::ChunkOpKind::kWriteZeroes;
+  write.op.chunk = ChunkId(request.target().chunk());
+  write.op.volume = VolumeId(request.target().volume());
+  write.op.fence = Fence(request.target().fence());
+  write.op.offset_bytes = request.offset_bytes();
+  write.op.size_bytes = request.size_bytes();
+  write.op.client = request.client();
+  write.op.sequence = request.sequence();
+  write.op.oldest_unresolved_sequence = request.oldest_unresolved_sequence();
+  write.discard = request.kind() == wire::CHUNK_WRITE_DISCARD;
+  write.data = std::move(call.attachment);
+
+  rpc::Answer<wire::WriteChunkReply> answer;
+  auto index = co_await copyset->write(std::move(write));
+  if (index) {
+    answer.message.set_index(index->value());
+  } else if (index.code() == Errc::kNotLeader) {
+    fill_redirect(*copyset, answer.message.mutable_redirect());
+  } else {
+    co_return index.error();
+  }
+  co_return answer;
+}
+
+}  // namespace cairn::chunkserver

@@ -1,0 +1,45 @@
+/// What a chunkserver is told at start. Defaults are for production; `cairn dev` and the simulator
+/// set smaller ones.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+#include "io/network.h"
+#include "multiraft/options.h"
+#include "rpc/client.h"
+#include "rpc/server.h"
+#include "store/chunk/in_place_store.h"
+#include "store/pool/chunk_file_pool.h"
+#include "store/wal/wal.h"
+
+namespace cairn::chunkserver {
+
+struct Options {
+  io::Address listen;
+  /// What others connect to; the bound address if empty.
+  std::string advertise;
+  std::vector<io::Address> mds;
+  std::string zone;
+  std::string server;
+  rpc::ClusterKey key;
+
+  Duration heartbeat_interval = 1s;
+  /// How long a handler waits for its write to be committed; the request's own deadline if shorter.
+  Duration write_timeout = 10s;
+  /// Bytes of a chunk that a lagging replica fetches in one call.
+  uint32_t fetch_bytes = 1 * kMiB;
+  size_t fetches_inflight_max = 4;
+  /// Copysets on this disk, at most.
+  size_t copysets_max = 10'000;
+
+  multiraft::HostOptions raft;
+  wal::WalOptions wal;
+  pool::PoolOptions pool;
+  chunk::StoreOptions store;
+  rpc::ServerOptions rpc_server;
+  rpc::ClientOptions rpc_client;
+};
+
+}  // namespace cairn::chunkserver
