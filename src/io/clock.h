@@ -3,6 +3,7 @@
 
 #include <coroutine>
 #include <functional>
+#include <utility>
 
 #include "base/units.h"
 
