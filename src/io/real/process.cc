@@ -1,0 +1,121 @@
+#include "io/real/process.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "io/real/unique_fd.h"
+
+extern char** environ;
+
+namespace cairn::io::real {
+
+namespace {
+
+/// Fields of /proc/PID/stat behind the name, which may hold spaces; field 3 is the first.
+std::vector<std::string> stat_fields(int pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string text((std::istreambuf_iterator<char>(file)), {});
+  const auto name_end = text.rfind(')');
+  if (name_end == std::string::npos) return {};
+  std::istringstream rest(text.substr(name_end + 1));
+  std::vector<std::string> fields;
+  for (std::string field; rest >> field;) fields.push_back(field);
+  return fields;
+}
+constexpr size_t kState = 0, kUserTime = 11, kSystemTime = 12, kStartTime = 19, kFieldsMin = 20;
+
+Error failed(const std::string& what, int code) {
+  return error(Errc::kIo, what + ": " + std::generic_category().message(code));
+}
+
+}  // namespace
+
+Result<ProcessIdentity> start_daemon(const std::vector<std::string>& arguments,
+                                     const std::string& log_file) {
+  CHECK(!arguments.empty());
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, 1, log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND,
+                                   0644);
+  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+  std::vector<char*> argv;
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  pid_t pid = 0;
+  const int code = posix_spawn(&pid, argv[0], &actions, &attributes, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (code != 0) return failed("cannot start " + arguments[0], code);
+  const auto fields = stat_fields(pid);
+  ProcessIdentity process{.pid = pid};
+  if (fields.size() >= kFieldsMin) process.started = fields[kStartTime];
+  return process;
+}
+
+bool is_running(const ProcessIdentity& process) {
+  if (process.pid <= 0) return false;
+  (void)waitpid(process.pid, nullptr, WNOHANG);  // a child of ours that has ended
+  const auto fields = stat_fields(process.pid);
+  return fields.size() >= kFieldsMin && fields[kStartTime] == process.started &&
+         fields[kState] != "Z";
+}
+
+bool send_signal(const ProcessIdentity& process, int signal_number) {
+  return is_running(process) && ::kill(process.pid, signal_number) == 0;
+}
+
+uint64_t cpu_time_us(const ProcessIdentity& process) {
+  if (!is_running(process)) return 0;
+  // schedstat counts nanoseconds on the CPU for a thread; stat counts ticks for all threads.
+  uint64_t total_ns = 0;
+  std::error_code ignored;
+  for (const auto& thread : std::filesystem::directory_iterator(
+           "/proc/" + std::to_string(process.pid) + "/task", ignored)) {
+    std::ifstream file(thread.path() / "schedstat");
+    uint64_t on_cpu_ns = 0;
+    if (file >> on_cpu_ns) total_ns += on_cpu_ns;
+  }
+  if (total_ns > 0) return total_ns / 1000;
+  const auto fields = stat_fields(process.pid);
+  if (fields.size() < kFieldsMin) return 0;
+  const uint64_t ticks = std::stoull(fields[kUserTime]) + std::stoull(fields[kSystemTime]);
+  return ticks * 1'000'000 / static_cast<uint64_t>(sysconf(_SC_CLK_TCK));
+}
+
+std::string own_program() {
+  std::error_code ignored;
+  return std::filesystem::read_symlink("/proc/self/exe", ignored).string();
+}
+
+Result<uint16_t> free_port() {
+  UniqueFd socket_fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  if (socket_fd.get() < 0 ||
+      ::bind(socket_fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      ::getsockname(socket_fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    return failed("no free port on 127.0.0.1", errno);
+  }
+  return ntohs(address.sin_port);
+}
+
+bool is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
+
+}  // namespace cairn::io::real
