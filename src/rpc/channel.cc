@@ -1,5 +1,7 @@
 #include "rpc/channel.h"
 
+#include <algorithm>
+
 namespace cairn::rpc {
 
 namespace {
@@ -192,8 +194,8 @@ io::Task<void> Channel::connect() {
 void Channel::attempt_failed(const Error& reason) {
   CHECK(state_ == State::kConnecting || state_ == State::kHandshaking);
   client_.metrics_.connect_failures.add();
-  if (!was_refused_) {
-    was_refused_ = true;
+  if (logged_failure_ != reason.code()) {
+    logged_failure_ = reason.code();
     client_.env_.logger.warn("cannot connect",
                              {{"address", address_.text}, {"why", reason.describe()}});
   }
@@ -222,7 +224,7 @@ void Channel::become_ready() {
   state_ = State::kReady;
   failed_attempts_ = 0;
   silent_timeouts_ = 0;
-  was_refused_ = false;
+  logged_failure_.reset();
   probe_by_.reset();
   last_received_at_ = now;
   reader_->set_limits(client_.options_.limits);

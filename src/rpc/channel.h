@@ -81,8 +81,8 @@ class Channel final : public io::ConnectionHandler {
   uint32_t failed_attempts_ = 0;  ///< in a row
   uint32_t silent_timeouts_ = 0;  ///< sweeps that found timed-out calls, since the last byte
   Instant last_received_at_;
-  std::optional<Instant> probe_by_;  ///< a ping is out; a byte has to arrive until then
-  bool was_refused_ = false;         ///< the failure has been logged; say nothing until it changes
+  std::optional<Instant> probe_by_;     ///< a ping is out; a byte has to arrive until then
+  std::optional<Errc> logged_failure_;  ///< of this series of attempts: said once, not each time
 
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_slots_;

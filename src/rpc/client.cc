@@ -1,8 +1,14 @@
 #include "rpc/client.h"
 
+#include <algorithm>
+
 #include "rpc/channel.h"
 
 namespace cairn::rpc {
+
+namespace {
+constexpr Duration kTimeoutMax = std::chrono::hours(24);  // no sum of times overflows
+}
 
 PendingCall::PendingCall(PreparedCall prepared, google::protobuf::MessageLite& reply)
     : channel_(prepared.channel),
@@ -78,7 +84,7 @@ PreparedCall Client::prepare(const io::Address& to, wire::Method method,
   }
   prepared.channel = *channel;
   prepared.frame = std::move(frame).value();
-  prepared.deadline = env_.clock.now() + timeout;
+  prepared.deadline = env_.clock.now() + std::min(timeout, kTimeoutMax);
   return prepared;
 }
 

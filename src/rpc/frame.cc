@@ -1,6 +1,8 @@
 #include "rpc/frame.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <limits>
 
 #include "base/crc32c.h"
 #include "io/network.h"

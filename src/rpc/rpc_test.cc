@@ -428,6 +428,30 @@ TEST_F(RpcTest, AServerReadsNoMoreFromAPeerThatDoesNotReadItsAnswers) {
   EXPECT_FALSE(peer.closed);
 }
 
+TEST_F(RpcTest, AnswersToAPeerThatDoesNotReadAreRefusedBeforeTheyPileUp) {
+  start_server({.unsent_bytes_max = 1 * kMiB});
+  start_client();
+  RawPeer peer(client_host_.env());
+  connect_raw(peer);
+  peer.connection->pause_reading();
+  wire::ReadChunkRequest request;
+  request.set_size_bytes(1 * kMiB);
+  for (uint64_t id = 1; id <= 12; ++id) {
+    auto frame = encode(FrameKind::kRequest, Method::kReadChunk, request, {}, {});
+    peer.send_frame(std::move(frame).value(), id);
+  }
+  world_.run_for(1ms);
+  EXPECT_EQ(service_->held_count, 12);
+  server_host_.execute([&] { service_->release.set(); });
+  peer.connection->resume_reading();
+  world_.run_for(2s);
+  const auto is_error = [](const FramePrefix& p) { return p.kind == FrameKind::kError; };
+  ASSERT_EQ(peer.answers.size(), 12u);
+  EXPECT_EQ(std::ranges::count_if(peer.answers, is_error), 9) << "four times the bound are kept";
+  EXPECT_EQ(peer.last_error->code(), Errc::kOverloaded);
+  EXPECT_FALSE(peer.closed);
+}
+
 // --- Connections that break ---
 
 TEST_F(RpcTest, CallsToAPortWhereNobodyListensFailUnsentAndAttemptsAreSpacedOut) {

@@ -2,6 +2,8 @@
 
 #include <google/protobuf/message_lite.h>
 
+#include <algorithm>
+
 #include "rpc/session.h"
 
 namespace cairn::rpc {
