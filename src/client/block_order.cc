@@ -17,8 +17,7 @@ uint64_t BlockOrder::join(uint64_t first_block, uint64_t last_block, Kind kind) 
 void BlockOrder::leave(uint64_t ticket) {
   const size_t index = index_of(ticket);
   const Entry gone = entries_[index];
-  entries_[index] = entries_.back();
-  entries_.pop_back();
+  entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(index));
   if (gone.kind == Kind::kRead) return;
   for (Entry& other : entries_) {
     if (!blocks(gone, other)) continue;

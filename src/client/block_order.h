@@ -91,7 +91,7 @@ class BlockOrder {
   }
 
   io::Executor& executor_;
-  std::vector<Entry> entries_;  ///< in any order; `ticket` tells
+  std::vector<Entry> entries_;  ///< ascending by ticket: who is woken together runs in order
   uint64_t next_ticket_ = 1;
 };
 

@@ -1,0 +1,509 @@
+/// The client against a fake MDS and three fake chunkservers over the simulated network: only the
+/// leader serves, the three share one store, and each can be made to misbehave.
+#include <gtest/gtest.h>
+
+#include "client/cluster.h"
+#include "client/volume.h"
+#include "rpc/server.h"
+#include "sim/io/world.h"
+#include "wire/chunk.pb.h"
+#include "wire/mds.pb.h"
+#include "wire/methods.h"
+
+namespace cairn::client {
+namespace {
+
+constexpr uint64_t kChunkBytes = 4 * kMiB;
+constexpr uint64_t kSegmentBytes = 16 * kMiB;
+constexpr uint64_t kCopysets = 2;
+constexpr uint64_t kNodes = 3;
+const rpc::ClusterKey kKey{"a key for tests only"};
+
+struct Write {
+  uint64_t client, sequence, oldest, chunk;
+  uint32_t offset, size;
+};
+
+/// What the three chunkservers have in common.
+struct FakeState {
+  uint64_t leader = 1;
+  std::map<uint64_t, std::vector<std::byte>> chunks;
+  std::vector<Write> writes;  ///< as applied
+  size_t segment_calls = 0, copyset_calls = 0;
+  size_t create_calls = 0;
+  std::map<uint64_t, std::vector<std::pair<uint64_t, uint64_t>>> segments;  ///< chunk, copyset
+  std::map<std::string, wire::VolumeInfo> volumes;
+};
+
+wire::LeaderHint hint_to(const FakeState& state, uint64_t copyset, bool knows_leader) {
+  wire::LeaderHint hint;
+  hint.set_copyset(copyset);
+  if (knows_leader) hint.set_leader_node(state.leader);
+  return hint;
+}
+
+struct FakeChunkserver {
+  io::Env env;
+  FakeState& state;
+  uint64_t node;
+  rpc::Server server{env, {}, kKey};
+  io::Event released{env.executor};
+  bool hangs = false;              ///< holds requests until released
+  bool holds_after_apply = false;  ///< applies a write, and answers when released
+  bool knows_leader = true;
+  std::vector<Error> errors;  ///< answered first, one a request
+  size_t calls = 0;
+  size_t inflight = 0, inflight_max = 0;
+
+  FakeChunkserver(io::Env with, FakeState& s, uint64_t n, io::Address address)
+      : env(with), state(s), node(n) {
+    server.add(wire::Method::kReadChunk, *this, &FakeChunkserver::read);
+    server.add(wire::Method::kWriteChunk, *this, &FakeChunkserver::write);
+    CHECK(server.listen(std::move(address)).ok());
+  }
+  std::optional<Error> next_error() {
+    if (errors.empty()) return std::nullopt;
+    Error first = errors.front();
+    errors.erase(errors.begin());
+    return first;
+  }
+  std::vector<std::byte>& chunk(uint64_t id) {
+    auto& bytes = state.chunks[id];
+    bytes.resize(kChunkBytes);
+    return bytes;
+  }
+
+  io::Task<Result<rpc::Answer<wire::ReadChunkReply>>> read(rpc::Call<wire::ReadChunkRequest> call) {
+    ++calls;
+    if (hangs) co_await released.wait();
+    if (auto failure = next_error()) co_return std::move(*failure);
+    rpc::Answer<wire::ReadChunkReply> answer;
+    const auto& request = call.request;
+    if (state.leader != node) {
+      *answer.message.mutable_redirect() = hint_to(state, request.target().copyset(), knows_leader);
+      co_return answer;
+    }
+    const auto& bytes = chunk(request.target().chunk());
+    answer.attachment.push_back(
+        env.buffers.copy_of(ByteView(bytes).subspan(request.offset_bytes(), request.size_bytes())));
+    co_return answer;
+  }
+
+  io::Task<Result<rpc::Answer<wire::WriteChunkReply>>> write(
+      rpc::Call<wire::WriteChunkRequest> call) {
+    ++calls;
+    inflight_max = std::max(inflight_max, ++inflight);
+    auto answer = co_await do_write(std::move(call));
+    --inflight;
+    co_return std::move(answer);
+  }
+  io::Task<Result<rpc::Answer<wire::WriteChunkReply>>> do_write(
+      rpc::Call<wire::WriteChunkRequest> call) {
+    if (hangs) co_await released.wait();
+    co_await env.clock.sleep(100us);
+    if (auto failure = next_error()) co_return std::move(*failure);
+    rpc::Answer<wire::WriteChunkReply> answer;
+    const auto& request = call.request;
+    if (state.leader != node) {
+      *answer.message.mutable_redirect() = hint_to(state, request.target().copyset(), knows_leader);
+      co_return answer;
+    }
+    auto& bytes = chunk(request.target().chunk());
+    if (request.kind() == wire::CHUNK_WRITE_DATA) {
+      CHECK(call.attachment.size_bytes() == request.size_bytes());
+      std::memcpy(bytes.data() + request.offset_bytes(), call.attachment.data(),
+                  request.size_bytes());
+    } else {
+      std::memset(bytes.data() + request.offset_bytes(), 0, request.size_bytes());
+    }
+    state.writes.push_back({request.client(), request.sequence(),
+                            request.oldest_unresolved_sequence(), request.target().chunk(),
+                            request.offset_bytes(), request.size_bytes()});
+    if (holds_after_apply) co_await released.wait();
+    co_return answer;
+  }
+};
+
+struct FakeMds {
+  io::Env env;
+  FakeState& state;
+  std::vector<io::Address> members;
+  rpc::Server server{env, {}, kKey};
+  bool is_leader = true;
+  bool loses_answers = false;  ///< carries out and then hangs, once
+  io::Event never{env.executor};
+
+  FakeMds(io::Env with, FakeState& s, std::vector<io::Address> m, io::Address address)
+      : env(with), state(s), members(std::move(m)) {
+    server.add(wire::Method::kStatVolume, *this, &FakeMds::stat);
+    server.add(wire::Method::kCreateVolume, *this, &FakeMds::create);
+    server.add(wire::Method::kGetSegment, *this, &FakeMds::segment);
+    server.add(wire::Method::kGetCopysets, *this, &FakeMds::copysets);
+    CHECK(server.listen(std::move(address)).ok());
+  }
+  io::Task<Result<rpc::Answer<wire::StatVolumeReply>>> stat(rpc::Call<wire::StatVolumeRequest> c) {
+    if (!is_leader) co_return error(Errc::kNotLeader, "another MDS leads");
+    auto found = state.volumes.find(c.request.name());
+    if (found == state.volumes.end()) co_return error(Errc::kNotFound, "no such volume");
+    rpc::Answer<wire::StatVolumeReply> answer;
+    *answer.message.mutable_volume() = found->second;
+    co_return answer;
+  }
+  io::Task<Result<rpc::Answer<wire::CreateVolumeReply>>> create(
+      rpc::Call<wire::CreateVolumeRequest> c) {
+    if (!is_leader) co_return error(Errc::kNotLeader, "another MDS leads");
+    ++state.create_calls;
+    if (state.volumes.contains(c.request.name())) {
+      co_return error(Errc::kAlreadyExists, "there is such a volume");
+    }
+    wire::VolumeInfo info;
+    info.set_id(state.volumes.size() + 1);
+    info.set_name(c.request.name());
+    info.set_size_bytes(c.request.size_bytes());
+    info.set_chunk_bytes(kChunkBytes);
+    info.set_segment_bytes(kSegmentBytes);
+    state.volumes[info.name()] = info;
+    if (std::exchange(loses_answers, false)) co_await never.wait();
+    rpc::Answer<wire::CreateVolumeReply> answer;
+    *answer.message.mutable_volume() = info;
+    co_return answer;
+  }
+  io::Task<Result<rpc::Answer<wire::GetSegmentReply>>> segment(
+      rpc::Call<wire::GetSegmentRequest> c) {
+    ++state.segment_calls;
+    const uint64_t index = c.request.segment_index();
+    auto& chunks = state.segments[index];
+    if (chunks.empty() && !c.request.allocate()) co_return error(Errc::kNotFound, "not allocated");
+    for (uint64_t i = chunks.size(); i < kSegmentBytes / kChunkBytes; ++i) {
+      chunks.push_back({1000 + index * 100 + i, 1 + i % kCopysets});
+    }
+    rpc::Answer<wire::GetSegmentReply> answer;
+    for (auto [chunk, copyset] : chunks) {
+      auto* location = answer.message.add_chunks();
+      location->set_chunk(chunk);
+      location->set_copyset(copyset);
+    }
+    co_return answer;
+  }
+  io::Task<Result<rpc::Answer<wire::GetCopysetsReply>>> copysets(
+      rpc::Call<wire::GetCopysetsRequest> c) {
+    ++state.copyset_calls;
+    rpc::Answer<wire::GetCopysetsReply> answer;
+    for (uint64_t copyset : c.request.copysets()) {
+      auto* info = answer.message.add_copysets();
+      info->set_copyset(copyset);
+      info->set_epoch(1);
+      for (uint64_t node = 1; node <= members.size(); ++node) {
+        auto* member = info->add_members();
+        member->set_node(node);
+        member->set_address(members[node - 1].text);
+      }
+    }
+    co_return answer;
+  }
+};
+
+class ClientTest : public ::testing::Test {
+ protected:
+  explicit ClientTest(ClientOptions options = {}) {
+    std::vector<io::Address> members;
+    for (uint64_t node = 1; node <= kNodes; ++node) {
+      hosts_.push_back(&world_.add_host("cs" + std::to_string(node)));
+      members.push_back(hosts_.back()->address(9000));
+    }
+    for (uint64_t node = 1; node <= kNodes; ++node) {
+      servers_.push_back(std::make_unique<FakeChunkserver>(hosts_[node - 1]->env(), state_, node,
+                                                           members[node - 1]));
+    }
+    for (int i = 0; i < 2; ++i) {
+      sim::Host& host = world_.add_host("mds" + std::to_string(i));
+      hosts_.push_back(&host);
+      options.mds.push_back(host.address(9000));
+      mds_.push_back(std::make_unique<FakeMds>(host.env(), state_, members, host.address(9000)));
+    }
+    wire::VolumeInfo info;
+    info.set_id(77);
+    info.set_name("v");
+    info.set_size_bytes(1 * kGiB);
+    info.set_chunk_bytes(kChunkBytes);
+    info.set_segment_bytes(kSegmentBytes);
+    state_.volumes["v"] = info;
+    options.key = kKey;
+    client_host_ = &world_.add_host("client");
+    cluster_ = std::make_unique<Cluster>(client_host_->env(), options);
+    volume_ = std::move(run(cluster_->open_volume("v")).value());
+  }
+  ~ClientTest() override {
+    // Frames die first, then objects, then the rest of the world.
+    client_host_->crash(sim::CrashKind::kKill, [this] {
+      volume_.reset();
+      cluster_.reset();
+    });
+    for (size_t i = 0; i < hosts_.size(); ++i) {
+      if (!hosts_[i]->is_running()) continue;
+      hosts_[i]->crash(sim::CrashKind::kKill, [this, i] {
+        if (i < kNodes) {
+          servers_[i].reset();
+        } else {
+          mds_[i - kNodes].reset();
+        }
+      });
+    }
+  }
+
+  template <typename T>
+  T run(io::Task<T> task) {
+    return world_.run(*client_host_, std::move(task), std::chrono::minutes(10));
+  }
+  Buffer pattern(size_t size, uint8_t seed) {
+    Buffer bytes = client_host_->env().buffers.allocate(size);
+    auto view = bytes.mutable_view();
+    for (size_t i = 0; i < size; ++i) view[i] = std::byte(seed + i / 512 * 7 + i % 251);
+    return bytes;
+  }
+  bool reads_back(uint64_t offset, const Buffer& expected) {
+    auto got = run(volume_->read(offset, expected.size_bytes()));
+    return got.ok() && std::ranges::equal(got->view(), expected.view());
+  }
+  FakeChunkserver& server(uint64_t node) { return *servers_[node - 1]; }
+  void start_write(uint64_t offset, Buffer data, std::optional<Status>* result) {
+    client_host_->spawn(store(volume_->write(offset, std::move(data)), result));
+  }
+  static io::Task<void> store(io::Task<Status> task, std::optional<Status>* into) {
+    into->emplace(co_await std::move(task));
+  }
+
+  sim::World world_{42};
+  FakeState state_;
+  std::vector<sim::Host*> hosts_;
+  std::vector<std::unique_ptr<FakeChunkserver>> servers_;
+  std::vector<std::unique_ptr<FakeMds>> mds_;
+  sim::Host* client_host_ = nullptr;
+  std::unique_ptr<Cluster> cluster_;
+  std::unique_ptr<Volume> volume_;
+};
+
+TEST_F(ClientTest, WhatWasWrittenIsReadBackAcrossChunksAndSegments) {
+  const Buffer data = pattern(9 * kMiB + 1234, 3);
+  const uint64_t offset = kSegmentBytes - 5 * kMiB - 77;
+  ASSERT_TRUE(run(volume_->write(offset, data)).ok());
+  EXPECT_TRUE(reads_back(offset, data));
+  for (const Write& write : state_.writes) {
+    EXPECT_LE(write.size, kMiB);
+    EXPECT_LE(write.offset + write.size, kChunkBytes);
+    EXPECT_NE(write.client, 0u);
+  }
+}
+
+TEST_F(ClientTest, WhatWasNeverWrittenReadsAsZerosAndIsNotAllocated) {
+  auto bytes = run(volume_->read(100, 5000));
+  ASSERT_TRUE(bytes.ok());
+  EXPECT_TRUE(std::ranges::all_of(bytes->view(), [](std::byte b) { return b == std::byte{0}; }));
+  EXPECT_TRUE(state_.segments[0].empty());
+  const size_t calls = state_.segment_calls;
+  ASSERT_TRUE(run(volume_->read(100, 5000)).ok());
+  EXPECT_EQ(state_.segment_calls, calls + 1) << "another client may have written: ask each time";
+  auto extents = run(volume_->extents(0, 64 * kMiB));
+  ASSERT_TRUE(extents.ok());
+  ASSERT_EQ(extents->size(), 1u);
+  EXPECT_FALSE(extents->front().is_allocated);
+}
+
+TEST_F(ClientTest, ADiscardAllocatesNothingAndZeroesRead) {
+  ASSERT_TRUE(run(volume_->discard(0, 100 * kMiB)).ok());
+  EXPECT_TRUE(state_.segments[0].empty());
+  ASSERT_TRUE(run(volume_->write(4096, pattern(8192, 1))).ok());
+  ASSERT_TRUE(run(volume_->write_zeroes(4096, 4096)).ok());
+  auto bytes = run(volume_->read(4096, 8192));
+  ASSERT_TRUE(bytes.ok());
+  EXPECT_EQ(bytes->data()[0], std::byte{0});
+  EXPECT_TRUE(
+      std::ranges::equal(bytes->view().subspan(4096), pattern(8192, 1).view().subspan(4096)));
+}
+
+TEST_F(ClientTest, FollowsTheLeaderAndRemembersIt) {
+  state_.leader = 3;
+  ASSERT_TRUE(run(volume_->write(0, pattern(4096, 1))).ok());
+  const size_t others = server(1).calls + server(2).calls;
+  EXPECT_GE(others, 1u);
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(run(volume_->write(0, pattern(4096, 1))).ok());
+  EXPECT_EQ(server(1).calls + server(2).calls, others);
+  state_.leader = 2;
+  EXPECT_TRUE(reads_back(0, pattern(4096, 1)));
+}
+
+TEST_F(ClientTest, FindsALeaderThatNobodyNames) {
+  for (uint64_t node : {1, 2, 3}) server(node).knows_leader = false;
+  state_.leader = 3;
+  const Instant before = world_.now();
+  ASSERT_TRUE(run(volume_->write(0, pattern(4096, 1))).ok());
+  EXPECT_LT(world_.now() - before, 100ms);
+}
+
+TEST_F(ClientTest, ADeadLeaderCostsLittleOnceAnotherLeads) {
+  ASSERT_TRUE(run(volume_->write(0, pattern(4096, 1))).ok());
+  hosts_[0]->crash(sim::CrashKind::kKill, [this] { servers_[0].reset(); });
+  state_.leader = 2;
+  const Instant before = world_.now();
+  ASSERT_TRUE(run(volume_->write(0, pattern(4096, 2))).ok());
+  EXPECT_LT(world_.now() - before, 1500ms);
+  EXPECT_TRUE(reads_back(0, pattern(4096, 2)));
+}
+
+TEST_F(ClientTest, AHangingLeaderIsLeftAfterATimeout) {
+  ASSERT_TRUE(run(volume_->write(0, pattern(4096, 1))).ok());
+  server(1).hangs = true;
+  state_.leader = 2;
+  const Instant before = world_.now();
+  ASSERT_TRUE(run(volume_->write(0, pattern(4096, 2))).ok());
+  EXPECT_GE(world_.now() - before, 1s);
+  EXPECT_LT(world_.now() - before, 1500ms);
+}
+
+TEST_F(ClientTest, ADeadMdsHoldsUpNobodyWhoKnowsTheWay) {
+  ASSERT_TRUE(run(volume_->write(0, pattern(4096, 1))).ok());
+  for (size_t i : {size_t{3}, size_t{4}}) {
+    hosts_[i]->crash(sim::CrashKind::kPowerLoss, [this, i] { mds_[i - 3].reset(); });
+  }
+  state_.leader = 3;
+  const Instant before = world_.now();
+  ASSERT_TRUE(run(volume_->write(0, pattern(4096, 2))).ok());
+  EXPECT_LT(world_.now() - before, 100ms);
+}
+
+TEST_F(ClientTest, ASecondMdsIsAskedWhenTheFirstDoesNotLead) {
+  mds_[0]->is_leader = false;
+  EXPECT_TRUE(run(cluster_->stat_volume("v")).ok());
+  EXPECT_EQ(run(cluster_->stat_volume("w")).code(), Errc::kNotFound);
+  hosts_[3]->crash(sim::CrashKind::kPowerLoss, [this] { mds_[0].reset(); });
+  EXPECT_TRUE(run(cluster_->stat_volume("v")).ok());
+}
+
+TEST_F(ClientTest, ACreationWhoseAnswerWasLostIsNotReportedAsThereAlready) {
+  mds_[0]->loses_answers = true;
+  auto made = run(cluster_->create_volume("w", kGiB));
+  ASSERT_TRUE(made.ok()) << made.error().describe();
+  EXPECT_EQ(made->name(), "w");
+  EXPECT_EQ(state_.create_calls, 2u);
+  EXPECT_EQ(run(cluster_->create_volume("w", kGiB)).code(), Errc::kAlreadyExists);
+}
+
+TEST_F(ClientTest, RetriesWhatMayPassAndGivesUpOnWhatCannot) {
+  server(1).errors = {error(Errc::kOverloaded, "full"), error(Errc::kUnavailable, "starting"),
+                      error(Errc::kStaleEpoch, "old"), error(Errc::kNotFound, "not yet")};
+  EXPECT_TRUE(run(volume_->write(0, pattern(4096, 1))).ok());
+  EXPECT_TRUE(server(1).errors.empty());
+  server(1).errors = {error(Errc::kNoSpace, "the pool is empty")};
+  auto status = run(volume_->write(0, pattern(4096, 2)));
+  EXPECT_EQ(status.code(), Errc::kNoSpace);
+  EXPECT_NE(status.error().message().find("nothing was written"), std::string::npos);
+  EXPECT_TRUE(reads_back(0, pattern(4096, 1)));
+}
+
+TEST_F(ClientTest, GivesUpAtTheDeadlineAndSaysWhatMayHaveBeenDone) {
+  ASSERT_TRUE(run(volume_->write(0, pattern(4096, 1))).ok());
+  for (uint64_t node : {1, 2, 3}) server(node).hangs = true;
+  const Instant before = world_.now();
+  auto status = run(volume_->write(0, pattern(4096, 2)));
+  EXPECT_EQ(status.code(), Errc::kTimeout);
+  EXPECT_NE(status.error().message().find("may or may not"), std::string::npos)
+      << status.error().message();
+  EXPECT_GE(world_.now() - before, 60s);
+  EXPECT_LT(world_.now() - before, 62s);
+  for (uint64_t node : {1, 2, 3}) {
+    server(node).hangs = false;
+    server(node).released.set();
+  }
+  EXPECT_TRUE(run(volume_->write(0, pattern(4096, 3))).ok());
+}
+
+TEST_F(ClientTest, NothingWasWrittenWhereNobodyLeads) {
+  state_.leader = 0;
+  for (uint64_t node : {1, 2, 3}) server(node).knows_leader = false;
+  auto status = run(volume_->write(0, pattern(4096, 2)));
+  EXPECT_EQ(status.code(), Errc::kTimeout);
+  EXPECT_NE(status.error().message().find("nothing was written"), std::string::npos)
+      << status.error().message();
+}
+
+TEST_F(ClientTest, OverlappingWritesOfOneClientLandInOrder) {
+  std::array<std::optional<Status>, 8> results;
+  server(1).errors = {error(Errc::kUnavailable, "the first one has to be retried")};
+  for (uint8_t i = 0; i < results.size(); ++i) {
+    start_write(i * 512, pattern(4096, i), &results[i]);
+  }
+  ASSERT_TRUE(world_.run_until(
+      [&] { return std::ranges::all_of(results, [](auto& r) { return r.has_value(); }); }, 10s));
+  uint64_t previous = 0;
+  for (const Write& write : state_.writes) {
+    EXPECT_GT(write.offset + 1, previous) << "applied out of order";
+    previous = write.offset;
+  }
+  EXPECT_EQ(server(1).inflight_max, 1u);
+  EXPECT_TRUE(reads_back(7 * 512, pattern(4096, 7)));
+}
+
+TEST_F(ClientTest, AReadSeesTheWriteThatWasStartedBeforeIt) {
+  std::optional<Status> written;
+  start_write(0, pattern(4096, 9), &written);
+  EXPECT_TRUE(reads_back(0, pattern(4096, 9)));
+  EXPECT_TRUE(written.has_value());
+}
+
+TEST_F(ClientTest, ARetryKeepsItsNumberAndLaterWritesCloseTheBookOnIt) {
+  ASSERT_TRUE(run(volume_->write(0, pattern(4096, 1))).ok());
+  server(1).holds_after_apply = true;  // applied, but the answer does not come
+  std::optional<Status> written;
+  start_write(0, pattern(4096, 2), &written);
+  world_.run_for(500ms);
+  server(1).holds_after_apply = false;
+  state_.leader = 2;
+  ASSERT_TRUE(world_.run_until([&] { return written.has_value(); }, 10s));
+  ASSERT_EQ(state_.writes.size(), 3u);
+  EXPECT_EQ(state_.writes[1].sequence, state_.writes[2].sequence);
+  ASSERT_TRUE(run(volume_->write(0, pattern(4096, 3))).ok());
+  EXPECT_GT(state_.writes[3].oldest, state_.writes[2].sequence)
+      << "the copyset may refuse stragglers of the earlier write";
+}
+
+TEST_F(ClientTest, ManyWritesRunAtOnceWithinTheBound) {
+  std::vector<std::optional<Status>> results(600);
+  for (size_t i = 0; i < results.size(); ++i) {
+    start_write(i * 4096, pattern(4096, static_cast<uint8_t>(i)), &results[i]);
+  }
+  ASSERT_TRUE(world_.run_until(
+      [&] { return std::ranges::all_of(results, [](auto& r) { return r.has_value(); }); }, 20s));
+  for (auto& result : results) EXPECT_TRUE(result->ok());
+  EXPECT_GT(server(1).inflight_max, 32u);
+  EXPECT_LE(server(1).inflight_max, ClientOptions().inflight_parts_max);
+  EXPECT_EQ(state_.segment_calls, 1u) << "one allocation serves all that wait for it";
+}
+
+TEST_F(ClientTest, RefusesWhatIsOutsideOrTooMuch) {
+  EXPECT_EQ(run(volume_->write(kGiB - 100, pattern(4096, 1))).code(), Errc::kInvalidArgument);
+  EXPECT_EQ(run(volume_->read(UINT64_MAX - 10, 4096)).code(), Errc::kInvalidArgument);
+  EXPECT_EQ(run(volume_->read(0, 65 * kMiB)).code(), Errc::kInvalidArgument);
+  EXPECT_TRUE(run(volume_->read(kGiB, 0)).ok());
+  EXPECT_TRUE(state_.writes.empty());
+}
+
+TEST_F(ClientTest, AnUnknownVolumeIsNamed) {
+  auto opened = run(cluster_->open_volume("nope"));
+  EXPECT_EQ(opened.code(), Errc::kNotFound);
+}
+
+TEST_F(ClientTest, StopEndsWhatIsUnderWay) {
+  for (uint64_t node : {1, 2, 3}) server(node).hangs = true;
+  std::optional<Status> written;
+  start_write(0, pattern(4096, 1), &written);
+  world_.run_for(100ms);
+  EXPECT_TRUE(run(cluster_->stop()).ok());
+  ASSERT_TRUE(world_.run_until([&] { return written.has_value(); }, 5s));
+  EXPECT_EQ(written->code(), Errc::kClosed) << written->error().describe();
+  run(volume_->close());
+  EXPECT_EQ(run(volume_->flush()).code(), Errc::kClosed);
+  EXPECT_EQ(run(cluster_->stat_volume("v")).code(), Errc::kClosed);
+}
+
+}  // namespace
+}  // namespace cairn::client
