@@ -50,15 +50,6 @@ io::Task<Result<LogIndex>> Copyset::write(Write write) {
   CO_TRY(check_space(op));
   const bool whole = is_block_aligned(op.offset_bytes) && is_block_aligned(op.size_bytes);
   if (whole) co_return co_await write_whole_blocks(op, std::move(write.data));
-  if (write.discard) {
-    // Only whole blocks are worth discarding, and the edges may stay.
-    const auto begin = static_cast<uint32_t>(round_up(op.offset_bytes, kBlockBytes));
-    const uint32_t end = (op.offset_bytes + op.size_bytes) / kBlockBytes * kBlockBytes;
-    if (begin >= end) co_return LogIndex();
-    op.offset_bytes = begin;
-    op.size_bytes = end - begin;
-    co_return co_await write_whole_blocks(op, Buffer());
-  }
   co_return co_await write_partial_blocks(op, std::move(write.data));
 }
 

@@ -43,8 +43,7 @@ class Copyset final : public multiraft::StateMachine {
 
   /// What a client wants done; offset and size may be any within the chunk.
   struct Write {
-    wire::ChunkOp op;      ///< offset and size are those of the request
-    bool discard = false;  ///< zeroes that need not happen at the edges
+    wire::ChunkOp op;  ///< offset and size are those of the request
     Buffer data;
   };
   /// Replicated and applied here on success; the index is zero if nothing had to be done.

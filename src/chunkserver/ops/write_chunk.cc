@@ -43,7 +43,6 @@ Answered<wire::WriteChunkReply> ChunkService::write_chunk(rpc::Call<wire::WriteC
   write.op.client = request.client();
   write.op.sequence = request.sequence();
   write.op.oldest_unresolved_sequence = request.oldest_unresolved_sequence();
-  write.discard = request.kind() == wire::CHUNK_WRITE_DISCARD;
   write.data = std::move(call.attachment);
 
   rpc::Answer<wire::WriteChunkReply> answer;

@@ -61,6 +61,10 @@ Result<ProcessIdentity> start_daemon(const std::vector<std::string>& arguments,
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (code != 0) return failed("cannot start " + arguments[0], code);
+  return identity_of(pid);
+}
+
+ProcessIdentity identity_of(int pid) {
   const auto fields = stat_fields(pid);
   ProcessIdentity process{.pid = pid};
   if (fields.size() >= kFieldsMin) process.started = fields[kStartTime];
@@ -81,16 +85,6 @@ bool send_signal(const ProcessIdentity& process, int signal_number) {
 
 uint64_t cpu_time_us(const ProcessIdentity& process) {
   if (!is_running(process)) return 0;
-  // schedstat counts nanoseconds on the CPU for a thread; stat counts ticks for all threads.
-  uint64_t total_ns = 0;
-  std::error_code ignored;
-  for (const auto& thread : std::filesystem::directory_iterator(
-           "/proc/" + std::to_string(process.pid) + "/task", ignored)) {
-    std::ifstream file(thread.path() / "schedstat");
-    uint64_t on_cpu_ns = 0;
-    if (file >> on_cpu_ns) total_ns += on_cpu_ns;
-  }
-  if (total_ns > 0) return total_ns / 1000;
   const auto fields = stat_fields(process.pid);
   if (fields.size() < kFieldsMin) return 0;
   const uint64_t ticks = std::stoull(fields[kUserTime]) + std::stoull(fields[kSystemTime]);
@@ -116,6 +110,8 @@ Result<uint16_t> free_port() {
   return ntohs(address.sin_port);
 }
 
-bool is_terminal() { return ::isatty(STDOUT_FILENO) == 1; }
+bool is_terminal() {
+  return ::isatty(STDOUT_FILENO) == 1;
+}
 
 }  // namespace cairn::io::real

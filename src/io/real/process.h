@@ -20,6 +20,8 @@ struct ProcessIdentity {
 /// `log_file` and no standard input. kIo if it cannot be started.
 Result<ProcessIdentity> start_daemon(const std::vector<std::string>& arguments,
                                      const std::string& log_file);
+/// Of a process that runs now.
+ProcessIdentity identity_of(int pid);
 /// The same process, not one that got its pid later.
 bool is_running(const ProcessIdentity& process);
 /// False if it is not running any more.

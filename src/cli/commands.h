@@ -1,0 +1,25 @@
+/// The subcommands: each adds itself to the app and sets what is to run.
+#pragma once
+
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace cairn::cli {
+
+/// Set by the subcommand that was chosen; returns the exit status.
+using Action = std::function<int()>;
+
+void add_mds_command(CLI::App& app, Action& action);
+void add_chunkserver_command(CLI::App& app, Action& action);
+void add_nbd_command(CLI::App& app, Action& action);
+void add_volume_commands(CLI::App& app, Action& action);
+void add_status_command(CLI::App& app, Action& action);
+void add_copyset_commands(CLI::App& app, Action& action);
+void add_dev_commands(CLI::App& app, Action& action);
+void add_bench_command(CLI::App& app, Action& action);
+void add_inspect_commands(CLI::App& app, Action& action);
+
+}  // namespace cairn::cli

@@ -1,0 +1,87 @@
+#include "cli/dev_state.h"
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace cairn::cli {
+
+using nlohmann::json;
+
+namespace {
+
+json to_json(const DevProcess& process) {
+  return {{"name", process.name},
+          {"address", process.address},
+          {"dir", process.dir},
+          {"pid", process.pid},
+          {"started", process.started}};
+}
+
+DevProcess from_json(const json& value) {
+  return {.name = value.at("name"),
+          .address = value.at("address"),
+          .dir = value.at("dir"),
+          .pid = value.at("pid"),
+          .started = value.at("started")};
+}
+
+}  // namespace
+
+std::vector<DevProcess*> DevState::processes() {
+  std::vector<DevProcess*> all{&mds};
+  for (DevProcess& chunkserver : chunkservers) all.push_back(&chunkserver);
+  all.push_back(&nbd);
+  return all;
+}
+
+Result<DevState> load_dev_state(const std::string& dir) {
+  const std::string path = dir + "/cluster.json";
+  std::ifstream file(path);
+  if (!file) {
+    return error(Errc::kNotFound, "there is no development cluster in " + dir +
+                                      "; start one with: cairn dev up --dir " + dir +
+                                      " (or name a cluster with --mds and --key-file)");
+  }
+  // The library throws; this is its edge.
+  try {
+    const json value = json::parse(file);
+    DevState state;
+    state.dir = dir;
+    state.mds = from_json(value.at("mds"));
+    for (const json& chunkserver : value.at("chunkservers")) {
+      state.chunkservers.push_back(from_json(chunkserver));
+    }
+    state.nbd = from_json(value.at("nbd"));
+    state.nbd_uri = value.at("nbd_uri");
+    state.volume = value.at("volume");
+    return state;
+  } catch (const json::exception& e) {
+    return error(Errc::kCorrupt, path + " cannot be read (" + e.what() +
+                                     "); remove the folder and run cairn dev up again");
+  }
+}
+
+Status save_dev_state(const DevState& state) {
+  json chunkservers = json::array();
+  for (const DevProcess& chunkserver : state.chunkservers) {
+    chunkservers.push_back(to_json(chunkserver));
+  }
+  const json value = {{"mds", to_json(state.mds)},
+                      {"chunkservers", chunkservers},
+                      {"nbd", to_json(state.nbd)},
+                      {"nbd_uri", state.nbd_uri},
+                      {"volume", state.volume}};
+  const std::string path = state.dir + "/cluster.json";
+  {
+    std::ofstream file(path + ".new");
+    file << value.dump(2) << "\n";
+    if (!file.flush()) return error(Errc::kIo, path + ".new cannot be written");
+  }
+  std::error_code failed;
+  std::filesystem::rename(path + ".new", path, failed);
+  if (failed) return error(Errc::kIo, path + ": " + failed.message());
+  return ok();
+}
+
+}  // namespace cairn::cli

@@ -1,0 +1,37 @@
+/// DevState: the development cluster of `cairn dev` as it stands in DIR/cluster.json.
+///
+/// Processes are known by pid and start time, so that `dev down` ends only what `dev up` started.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace cairn::cli {
+
+struct DevProcess {
+  std::string name;     ///< "mds", "chunkserver-1", "nbd"
+  std::string address;  ///< HOST:PORT; of nbd: the URI
+  std::string dir;      ///< its data; empty: none
+  int pid = 0;          ///< 0: not running
+  std::string started;  ///< the kernel's start time of the pid
+};
+
+struct DevState {
+  std::string dir;
+  DevProcess mds;
+  std::vector<DevProcess> chunkservers;
+  DevProcess nbd;
+  std::string nbd_uri;
+  std::string volume = "demo";
+
+  std::string key_file() const { return dir + "/cluster.key"; }
+  std::vector<DevProcess*> processes();
+};
+
+/// kNotFound where there is no cluster, with what to run.
+Result<DevState> load_dev_state(const std::string& dir);
+Status save_dev_state(const DevState& state);
+
+}  // namespace cairn::cli

@@ -1,0 +1,247 @@
+// cairn mds, cairn chunkserver, cairn nbd: the long-running processes.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+
+#include "chunkserver/chunkserver.h"
+#include "cli/commands.h"
+#include "cli/context.h"
+#include "client/volume.h"
+#include "gateway/nbd/server.h"
+#include "gateway/nbd/volume_export.h"
+#include "mds/mds.h"
+#include "store/kv/rocks_meta_store.h"
+
+namespace cairn::cli {
+
+namespace {
+
+Duration from_ms(uint64_t ms) {
+  return std::chrono::milliseconds(ms);
+}
+
+/// --config and the variables: the same names as the flags.
+void add_config_option(CLI::App& command) {
+  command.set_config("--config", "", "TOML file with the same keys as these flags");
+}
+
+struct MdsFlags {
+  std::string data, listen = "127.0.0.1:6700", key_file;
+  mds::Options options;
+  uint64_t heartbeat_ms = 1000;
+  LogFlags log;
+};
+
+int run_mds(MdsFlags& flags) {
+  auto key = read_key_file(flags.key_file);
+  if (!key) return fail(key.error());
+  Process process("mds", flags.log);
+  flags.options.cluster_key = *key;
+  flags.options.listen = {flags.listen};
+  flags.options.heartbeat_interval = from_ms(flags.heartbeat_ms);
+  auto store = kv::RocksMetaStore::open(process.env(), flags.data);
+  if (!store) return fail(store.error());
+  mds::Mds server(process.env(), **store, flags.options);
+  if (Status started = process.reactor().run_until_done(server.start()); !started) {
+    process.reactor().run_until_done(server.stop());
+    return fail(started.error());
+  }
+  process.run_until_signal();
+  process.reactor().run_until_done(server.stop());
+  return 0;
+}
+
+struct ChunkserverFlags {
+  std::string data, listen = "127.0.0.1:0", key_file;
+  std::vector<std::string> mds;
+  chunkserver::Options options;
+  uint64_t heartbeat_ms = 1000, tick_ms = 100;
+  std::string wal_max = "4G", space_reserve = "2G", snapshot_log = "32M", retained_log = "16M";
+  LogFlags log;
+};
+
+Status finish(ChunkserverFlags& flags) {
+  chunkserver::Options& options = flags.options;
+  options.key = TRY(read_key_file(flags.key_file));
+  options.listen = {flags.listen};
+  for (const std::string& address : flags.mds) options.mds.push_back({address});
+  options.heartbeat_interval = from_ms(flags.heartbeat_ms);
+  options.raft.tick = from_ms(flags.tick_ms);
+  options.wal.wal_bytes_max = TRY(parse_bytes(flags.wal_max));
+  options.pool.space_reserve_bytes = TRY(parse_bytes(flags.space_reserve));
+  options.raft.snapshot_log_bytes = TRY(parse_bytes(flags.snapshot_log));
+  options.raft.retained_log_bytes = TRY(parse_bytes(flags.retained_log));
+  if (options.server.empty()) options.server = "localhost";
+  return ok();
+}
+
+int run_chunkserver(ChunkserverFlags& flags) {
+  if (Status finished = finish(flags); !finished) return fail(finished.error());
+  Process process("chunkserver", flags.log);
+  std::error_code failed;
+  std::filesystem::create_directories(flags.data, failed);
+  if (failed) {
+    return fail(error(Errc::kIo, "cannot make " + flags.data + ": " + failed.message()));
+  }
+  auto disk = process.reactor().open_disk(flags.data, {.create_root = true, .exclusive = true});
+  if (!disk) return fail(disk.error());
+  chunkserver::Chunkserver server(process.env(), **disk, flags.options);
+  if (Status started = process.reactor().run_until_done(server.start()); !started) {
+    process.reactor().run_until_done(server.stop());
+    return fail(started.error());
+  }
+  process.run_until_signal();
+  process.reactor().run_until_done(server.stop());
+  return 0;
+}
+
+struct NbdFlags {
+  ClusterOptions cluster;
+  std::vector<std::string> volumes, listen;
+  LogFlags log;
+};
+
+int run_nbd(const NbdFlags& flags) {
+  auto target = resolve(flags.cluster);
+  if (!target) return fail(target.error());
+  Process process("nbd", flags.log);
+  client::ClientOptions options;
+  options.mds = target->mds;
+  options.key = target->key;
+  client::Cluster cluster(process.env(), options);
+  auto end = [&](int status) {
+    (void)process.reactor().run_until_done(cluster.stop());
+    return status;
+  };
+  for (const std::string& name : flags.volumes) {
+    // Told here, at once, instead of to the first client.
+    auto info = process.reactor().run_until_done(cluster.stat_volume(name));
+    if (!info) return end(fail(info.error()));
+  }
+  nbd::VolumeSource source(process.env(), cluster, {.volumes = flags.volumes});
+  nbd::Server server(process.env(), {}, source);
+  int status = 0;
+  for (const std::string& text : flags.listen) {
+    auto address = server.listen({text});
+    if (!address) {
+      status = fail(address.error());
+      break;
+    }
+    const bool is_unix = address->text.starts_with("unix:");
+    for (const std::string& volume : flags.volumes) {
+      const std::string uri = is_unix
+                                  ? "nbd+unix:///" + volume + "?socket=" + address->text.substr(5)
+                                  : "nbd://" + address->text + "/" + volume;
+      std::printf("NBD: %s\n", uri.c_str());
+    }
+    std::fflush(stdout);
+  }
+  if (status == 0) process.run_until_signal();
+  process.reactor().run_until_done(server.stop());
+  process.reactor().run_until_done(source.close());
+  return end(status);
+}
+
+}  // namespace
+
+void add_mds_command(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<MdsFlags>();
+  CLI::App* command = app.add_subcommand("mds", "Run a metadata server");
+  add_config_option(*command);
+  command->add_option("--data", flags->data, "folder of its database")
+      ->required()
+      ->envname("CAIRN_DATA");
+  command->add_option("--listen", flags->listen, "HOST:PORT")
+      ->envname("CAIRN_LISTEN")
+      ->capture_default_str();
+  command->add_option("--key-file", flags->key_file, "file with the cluster key")
+      ->required()
+      ->envname("CAIRN_KEY_FILE");
+  command
+      ->add_option("--copysets-per-chunkserver", flags->options.pool.copysets_per_chunkserver,
+                   "of a new cluster's pool")
+      ->capture_default_str();
+  command->add_option("--replicas", flags->options.pool.replicas_count, "of a new cluster's pool")
+      ->capture_default_str();
+  command
+      ->add_option("--chunkservers-min", flags->options.pool.chunkservers_min,
+                   "copysets are planned when so many have registered")
+      ->capture_default_str();
+  command->add_option("--heartbeat-ms", flags->heartbeat_ms, "how often chunkservers report")
+      ->capture_default_str();
+  add_log_options(*command, flags->log);
+  command->callback([flags, &action] { action = [flags] { return run_mds(*flags); }; });
+}
+
+void add_chunkserver_command(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<ChunkserverFlags>();
+  chunkserver::Options& options = flags->options;
+  CLI::App* command = app.add_subcommand("chunkserver", "Run the server of one disk");
+  add_config_option(*command);
+  command->add_option("--data", flags->data, "folder on the disk; made if it is absent")
+      ->required()
+      ->envname("CAIRN_DATA");
+  command->add_option("--listen", flags->listen, "HOST:PORT; port 0: any")
+      ->envname("CAIRN_LISTEN")
+      ->capture_default_str();
+  command
+      ->add_option("--advertise", options.advertise,
+                   "HOST:PORT that others connect to (default: what it listens on)")
+      ->envname("CAIRN_ADVERTISE");
+  command->add_option("--mds", flags->mds, "addresses of the metadata servers")
+      ->required()
+      ->delimiter(',')
+      ->envname("CAIRN_MDS");
+  command->add_option("--key-file", flags->key_file, "file with the cluster key")
+      ->required()
+      ->envname("CAIRN_KEY_FILE");
+  command->add_option("--zone", options.zone, "failure domain that replicas are spread over")
+      ->envname("CAIRN_ZONE");
+  command->add_option("--server", options.server, "machine that the disk is in");
+  command->add_option("--heartbeat-ms", flags->heartbeat_ms, "between reports to the MDS")
+      ->capture_default_str();
+  command
+      ->add_option("--tick-ms", flags->tick_ms,
+                   "Raft's tick; leaders are missed after 10 to 20 of them")
+      ->check(CLI::Range(10, 10'000))
+      ->capture_default_str();
+  command->add_option("--wal-max", flags->wal_max, "size that the log is kept under")
+      ->capture_default_str();
+  command
+      ->add_option("--snapshot-log", flags->snapshot_log,
+                   "a copyset takes a snapshot after so much log")
+      ->capture_default_str();
+  command
+      ->add_option("--retained-log", flags->retained_log,
+                   "log of a copyset kept for replicas that lag")
+      ->capture_default_str();
+  command
+      ->add_option("--pool-ready-min", options.pool.ready_min,
+                   "chunk files kept ready; below it more are formatted")
+      ->capture_default_str();
+  command
+      ->add_option("--pool-ready-target", options.pool.ready_target,
+                   "chunk files that formatting goes on to")
+      ->capture_default_str();
+  command
+      ->add_option("--space-reserve", flags->space_reserve,
+                   "space of the file system kept free for log and deletes")
+      ->capture_default_str();
+  add_log_options(*command, flags->log);
+  command->callback([flags, &action] { action = [flags] { return run_chunkserver(*flags); }; });
+}
+
+void add_nbd_command(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<NbdFlags>();
+  CLI::App* command = app.add_subcommand("nbd", "Export volumes over NBD");
+  add_config_option(*command);
+  command->add_option("VOLUME", flags->volumes, "volumes to export")->required();
+  command->add_option("--listen", flags->listen, "unix:/PATH or HOST:PORT; may be repeated")
+      ->required()
+      ->envname("CAIRN_NBD_LISTEN");
+  add_cluster_options(*command, flags->cluster);
+  add_log_options(*command, flags->log);
+  command->callback([flags, &action] { action = [flags] { return run_nbd(*flags); }; });
+}
+
+}  // namespace cairn::cli

@@ -1,0 +1,89 @@
+// cairn status
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "cli/context.h"
+#include "wire/mds.pb.h"
+
+namespace cairn::cli {
+
+namespace {
+
+using nlohmann::json;
+
+struct StatusFlags {
+  ClusterOptions cluster;
+  bool as_json = false;
+};
+
+json to_json(const wire::ClusterStatusReply& status) {
+  json chunkservers = json::array();
+  for (const auto& c : status.chunkservers()) {
+    chunkservers.push_back({{"id", c.id()},
+                            {"address", c.address()},
+                            {"zone", c.zone()},
+                            {"server", c.server()},
+                            {"state", c.state()},
+                            {"capacity_bytes", c.capacity_bytes()},
+                            {"used_bytes", c.used_bytes()},
+                            {"copysets", c.copysets_count()},
+                            {"leaders", c.leaders_count()},
+                            {"disk_error", c.disk_error()}});
+  }
+  json problems = json::array();
+  for (const auto& problem : status.problems()) problems.push_back(problem);
+  return {{"health", status.health()},
+          {"problems", problems},
+          {"chunkservers", chunkservers},
+          {"copysets", status.copysets_count()},
+          {"copysets_without_leader", status.copysets_without_leader_count()},
+          {"volumes", status.volumes_count()},
+          {"pool", status.pool()},
+          {"copysets_per_chunkserver", status.copysets_per_chunkserver()}};
+}
+
+void print(const wire::ClusterStatusReply& status) {
+  std::printf("health: %s\n", status.health().c_str());
+  for (const auto& problem : status.problems()) std::printf("  - %s\n", problem.c_str());
+  std::printf("copysets: %u, without a leader: %u; volumes: %u\n\n", status.copysets_count(),
+              status.copysets_without_leader_count(), status.volumes_count());
+  std::vector<std::vector<std::string>> rows{
+      {"ID", "ADDRESS", "ZONE", "STATE", "USED", "CAPACITY", "COPYSETS", "LEADERS"}};
+  for (const auto& c : status.chunkservers()) {
+    rows.push_back({std::to_string(c.id()), c.address(), c.zone(), c.state(),
+                    format_bytes(c.used_bytes()), format_bytes(c.capacity_bytes()),
+                    std::to_string(c.copysets_count()), std::to_string(c.leaders_count())});
+  }
+  print_table(rows);
+}
+
+io::Task<int> show(client::Cluster* cluster, bool as_json) {
+  auto status = co_await cluster->cluster_status();
+  if (!status) co_return fail(status.error());
+  if (as_json) {
+    std::printf("%s\n", to_json(*status).dump().c_str());
+  } else {
+    print(*status);
+  }
+  co_return 0;
+}
+
+}  // namespace
+
+void add_status_command(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<StatusFlags>();
+  CLI::App* command = app.add_subcommand("status", "Show the cluster's health and its servers");
+  add_cluster_options(*command, flags->cluster);
+  command->add_flag("--json", flags->as_json, "print JSON");
+  command->callback([flags, &action] {
+    action = [flags] {
+      return with_cluster(flags->cluster, [flags](io::Env, client::Cluster& cluster) {
+        return show(&cluster, flags->as_json);
+      });
+    };
+  });
+}
+
+}  // namespace cairn::cli
