@@ -43,30 +43,37 @@ Context::Context(io::Env environment, kv::MetaStore& meta_store, rpc::Client& rp
 
 io::Task<Result<Context::Lock>> Context::lock_for_mutation() {
   Lock lock = co_await mutation_.acquire();
-  if (is_state_suspect_) {
-    auto fresh = co_await load_state(store);
-    if (!fresh) {
-      co_return fresh.error().within("the metadata store failed before and cannot be read");
-    }
-    CO_TRY(co_await load_counters());
-    carry_over(state, *fresh);
-    state = std::move(*fresh);
-    is_state_suspect_ = false;
-    env.logger.warn("loaded the state anew after a failed commit");
-  }
+  if (is_state_suspect_) CO_TRY(co_await reload());
   co_return std::move(lock);
 }
 
 io::Task<Status> Context::commit(kv::WriteBatch batch) {
   Status status = co_await store.commit(std::move(batch));
   ids.settle(status.ok());
-  if (!status.ok()) {
-    metrics.commits_failed.add();
-    // Even a precondition that does not hold says that the state is not what the store holds.
-    is_state_suspect_ = true;
-    env.logger.error("a commit failed", {{"error", status.error().describe()}});
+  if (status.ok()) co_return ok();
+  metrics.commits_failed.add();
+  env.logger.error("a commit failed", {{"error", status.error().describe()}});
+  // Even a precondition that does not hold says that the state is not what the store holds. If it
+  // cannot be read now, then before the next mutation.
+  is_state_suspect_ = true;
+  const Status reloaded = co_await reload();
+  if (!reloaded.ok()) {
+    env.logger.error("the state was not loaded anew", {{"error", reloaded.error().describe()}});
   }
   co_return status;
+}
+
+io::Task<Status> Context::reload() {
+  auto fresh = co_await load_state(store);
+  if (!fresh.ok()) {
+    co_return fresh.error().within("the metadata store failed before and cannot be read");
+  }
+  CO_TRY(co_await load_counters());
+  carry_over(state, *fresh);
+  state = std::move(*fresh);
+  is_state_suspect_ = false;
+  env.logger.warn("loaded the state anew after a failed commit");
+  co_return ok();
 }
 
 io::Task<Status> Context::load_counters() {

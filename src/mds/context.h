@@ -45,8 +45,8 @@ class Context {
   using Lock = io::Semaphore::Permit;
   /// Errors: the store's, if the state had to be loaded anew and could not be.
   io::Task<Result<Lock>> lock_for_mutation();
-  /// Under the lock. After any error but kInvalidArgument the outcome may be unknown: the state is
-  /// loaded anew before the next mutation.
+  /// Under the lock. After an error the outcome may be unknown, and the state has been loaded anew:
+  /// no reference into it is good any more.
   io::Task<Status> commit(kv::WriteBatch batch);
 
   /// Loads the state, and makes the cluster and its pool in an empty store.
@@ -79,6 +79,7 @@ class Context {
   std::string plan_problem;  ///< why the copysets could not be planned, if so
 
  private:
+  io::Task<Status> reload();
   io::Task<Status> load_counters();
   io::Task<Status> create_cluster();
 

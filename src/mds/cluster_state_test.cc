@@ -1,0 +1,160 @@
+/// Judgements about a state: liveness, leaders, health.
+#include "mds/cluster_state.h"
+
+#include <gtest/gtest.h>
+
+namespace cairn::mds {
+namespace {
+
+constexpr Instant kStart{1000s};
+
+/// Three chunkservers that were just heard, and two copysets that all of them have and lead.
+class HealthTest : public testing::Test {
+ protected:
+  HealthTest() {
+    state_.pool.set_copysets_planned(true);
+    state_.pool.set_chunkservers_min(3);
+    for (uint64_t id = 1; id <= 3; ++id) {
+      Chunkserver& chunkserver = state_.chunkservers[ChunkserverId(id)];
+      chunkserver.record.set_id(id);
+      chunkserver.record.set_address("10.0.0." + std::to_string(id) + ":1");
+      chunkserver.record.set_capacity_bytes(1000 * kGiB);
+      chunkserver.heard_at = kStart;
+    }
+    for (uint64_t id = 1; id <= 2; ++id) {
+      wire::CopysetRecord record;
+      record.set_id(id);
+      for (uint64_t member = 1; member <= 3; ++member) {
+        record.add_members(member);
+        record.add_created_by(member);
+      }
+      state_.set_copyset(record);
+      lead(id, 1);
+    }
+    state_.check_invariants();
+  }
+  void lead(uint64_t copyset, uint64_t chunkserver, Instant at = kStart) {
+    state_.copysets.at(CopysetId(copyset)).leader =
+        LeaderClaim{ChunkserverId(chunkserver), Epoch(1), Term(1), at};
+  }
+  Chunkserver& chunkserver(uint64_t id) { return state_.chunkservers.at(ChunkserverId(id)); }
+  HealthReport assess_at(Instant now) { return assess(state_, kStart, now, options_); }
+  static bool mentions(const HealthReport& report, std::string_view words) {
+    for (const auto& problem : report.problems) {
+      if (problem.find(words) != std::string::npos) return true;
+    }
+    return false;
+  }
+
+  Options options_;
+  ClusterState state_;
+};
+
+TEST_F(HealthTest, IsOkWhenAllIsHeardAndLed) {
+  const auto report = assess_at(kStart + 2s);
+  EXPECT_EQ(report.health, Health::kOk);
+  EXPECT_TRUE(report.problems.empty());
+}
+
+TEST_F(HealthTest, ASilentChunkserverDegradesLongBeforeItCountsAsUnstable) {
+  const Instant now = kStart + 8s;
+  chunkserver(1).heard_at = chunkserver(2).heard_at = now;
+  const auto report = assess_at(now);
+  EXPECT_EQ(report.health, Health::kDegraded);
+  EXPECT_TRUE(mentions(report, "chunkserver 3 (10.0.0.3:1) is online and has sent no heartbeat"));
+}
+
+TEST_F(HealthTest, OneReplicaAwayIsDegradedAndTwoAreUnavailable) {
+  const Instant now = kStart + 100s;
+  chunkserver(1).heard_at = chunkserver(2).heard_at = now;
+  lead(1, 1, now);
+  lead(2, 2, now);
+  auto report = assess_at(now);
+  EXPECT_EQ(report.health, Health::kDegraded);
+  EXPECT_TRUE(mentions(report, "2 of 2 copysets have a replica that is not online"));
+
+  chunkserver(2).heard_at = kStart;
+  report = assess_at(now);
+  EXPECT_EQ(report.health, Health::kUnavailable);
+  EXPECT_NE(report.problems.front().find("no majority"), std::string::npos) << "the worst first";
+}
+
+TEST_F(HealthTest, AFailedDiskCountsAsAMissingReplica) {
+  chunkserver(2).is_disk_failed = true;
+  chunkserver(2).disk_error = "read of block 7: input/output error";
+  const auto report = assess_at(kStart);
+  EXPECT_EQ(report.health, Health::kDegraded);
+  EXPECT_TRUE(mentions(report, "input/output error"));
+}
+
+TEST_F(HealthTest, ACopysetWithoutALeaderIsUnavailable) {
+  state_.copysets.at(CopysetId(2)).leader.reset();
+  auto report = assess_at(kStart);
+  EXPECT_EQ(report.health, Health::kUnavailable);
+  EXPECT_EQ(report.copysets_without_leader_count, 1u);
+  // A leader that stopped saying so is none.
+  lead(2, 1, kStart);
+  const Instant later = kStart + 12s;
+  for (uint64_t id = 1; id <= 3; ++id) chunkserver(id).heard_at = later;
+  EXPECT_EQ(assess_at(later).copysets_without_leader_count, 2u);
+}
+
+TEST_F(HealthTest, AFullDiskAndAMissingReplicaAreNamed) {
+  chunkserver(3).used_bytes = 950 * kGiB;
+  chunkserver(2).copysets_missing_count = 2;
+  const auto report = assess_at(kStart);
+  EXPECT_EQ(report.health, Health::kDegraded);
+  EXPECT_TRUE(mentions(report, "chunkserver 3 (10.0.0.3:1) is fuller than 90 %"));
+  EXPECT_TRUE(mentions(report, "no longer has 2 of its copysets"));
+}
+
+TEST_F(HealthTest, TheListOfProblemsIsBounded) {
+  for (uint64_t id = 10; id < 100; ++id) {
+    Chunkserver& added = state_.chunkservers[ChunkserverId(id)];
+    added.record.set_id(id);
+    added.is_disk_failed = true;
+  }
+  const auto report = assess_at(kStart);
+  ASSERT_EQ(report.problems.size(), kProblemsMax);
+  EXPECT_NE(report.problems.back().find("more problems"), std::string::npos);
+}
+
+TEST_F(HealthTest, BeforeThePlanItWaitsForChunkservers) {
+  ClusterState empty;
+  empty.pool.set_chunkservers_min(3);
+  const auto report = assess(empty, kStart, kStart, options_);
+  EXPECT_EQ(report.health, Health::kUnavailable);
+  EXPECT_TRUE(mentions(report, "0 of 3 have registered"));
+}
+
+TEST(LivenessOf, FollowsTheTimeSinceTheLastHeartbeat) {
+  const Options options;
+  Chunkserver chunkserver;
+  EXPECT_EQ(liveness_of(chunkserver, kStart, kStart, options), Liveness::kUnstable) << "not heard";
+  EXPECT_EQ(liveness_of(chunkserver, kStart, kStart + 1800s, options), Liveness::kOffline);
+  chunkserver.heard_at = kStart + 100s;
+  const auto after = [&](Duration silence) {
+    return liveness_of(chunkserver, kStart, *chunkserver.heard_at + silence, options);
+  };
+  EXPECT_EQ(after(0s), Liveness::kOnline);
+  EXPECT_EQ(after(29s), Liveness::kOnline);
+  EXPECT_EQ(after(30s), Liveness::kUnstable);
+  EXPECT_EQ(after(1799s), Liveness::kUnstable);
+  EXPECT_EQ(after(1800s), Liveness::kOffline);
+}
+
+TEST(IsNewer, OrdersClaimsByTermThenEpoch) {
+  const auto claim = [](uint64_t leader, uint64_t term, uint64_t epoch) {
+    return LeaderClaim{ChunkserverId(leader), Epoch(epoch), Term(term), kStart};
+  };
+  EXPECT_TRUE(is_newer(claim(1, 1, 1), std::nullopt));
+  EXPECT_TRUE(is_newer(claim(2, 3, 1), claim(1, 2, 5))) << "a later term has the later leader";
+  EXPECT_FALSE(is_newer(claim(2, 1, 9), claim(1, 2, 5)));
+  EXPECT_TRUE(is_newer(claim(1, 2, 6), claim(1, 2, 5)));
+  EXPECT_FALSE(is_newer(claim(1, 2, 4), claim(1, 2, 5)));
+  EXPECT_TRUE(is_newer(claim(1, 2, 5), claim(1, 2, 5))) << "a renewal";
+  EXPECT_FALSE(is_newer(claim(2, 2, 5), claim(1, 2, 5))) << "no term has two leaders";
+}
+
+}  // namespace
+}  // namespace cairn::mds
