@@ -59,7 +59,9 @@ Status Group::apply_marker(const raft::Entry& entry) {
   ++epoch_;
   if (entry.type != raft::EntryType::kNormal) {
     raft::ConfChangeV2 change = TRY(raft::decode_conf_change(entry.head.view()));
-    machine_.on_configuration_committed(raw_->apply_conf_change(change));
+    auto configuration = raw_->apply_conf_change(change);
+    // An illegal change is refused alike on every member and leaves the configuration as it was.
+    if (configuration) machine_.on_configuration_committed(*configuration);
   }
   machine_.on_epoch(epoch_, entry.index);
   return ok();
