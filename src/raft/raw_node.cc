@@ -61,8 +61,8 @@ Status RawNode::bootstrap(const std::vector<NodeId>& peers) {
   }
   raft_->log_.append(entries);
   raft_->log_.commit_to(entries.back().index);
-  // Applied here already, so that a campaign may start at once; applying them again as committed
-  // entries changes nothing.
+  // In force here already, so that messages of the peers are taken from the start; applying the
+  // committed entries again changes nothing.
   for (NodeId peer : NodeSet(peers)) {
     TRY(raft_->apply_conf_change(ConfChangeV2(ConfChange{.node = peer, .context = {}})));
   }

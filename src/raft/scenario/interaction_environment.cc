@@ -6,6 +6,8 @@
 namespace cairn::raft::scenario {
 namespace {
 
+constexpr uint64_t kTicksMax = 1'000'000;
+
 Error invalid(std::string why) {
   return error(Errc::kInvalidArgument, std::move(why));
 }
@@ -122,14 +124,21 @@ class InteractionEnvironment : public Environment {
   }
   Status tick_election(const Command& command) {
     Group::Node& node = *TRY(first_node(command));
-    return tick(node, node.config.election_tick);
+    return tick_times(node, node.config.election_tick);
   }
   Status tick_heartbeat(const Command& command) {
     Group::Node& node = *TRY(first_node(command));
-    return tick(node, node.config.heartbeat_tick);
+    return tick_times(node, node.config.heartbeat_tick);
   }
-  static Status tick(Group::Node& node, uint32_t count) {
-    for (uint32_t i = 0; i < count; ++i) node.raw->tick();
+  Status tick(const Command& command) {
+    Group::Node& node = *TRY(first_node(command));
+    if (command.arguments.size() != 2) return invalid("tick takes a node and a number of ticks");
+    const uint64_t count = TRY(parse_number(command.arguments[1].key));
+    if (count > kTicksMax) return invalid("too many ticks");
+    return tick_times(node, count);
+  }
+  static Status tick_times(Group::Node& node, uint64_t count) {
+    for (uint64_t i = 0; i < count; ++i) node.raw->tick();
     return ok();
   }
   Status transfer_leadership(const Command& command) {
@@ -190,6 +199,7 @@ InteractionEnvironment::handlers() {
       {"set-randomized-election-timeout", &Self::set_randomized_election_timeout},
       {"stabilize", &Self::stabilize},
       {"status", &Self::status},
+      {"tick", &Self::tick},
       {"tick-election", &Self::tick_election},
       {"tick-heartbeat", &Self::tick_heartbeat},
       {"transfer-leadership", &Self::transfer_leadership},
@@ -216,6 +226,10 @@ Status apply_option(const std::string& key, const std::string& value, Config& co
     snapshot.data = Buffer::copy_of(value);
   } else if (key == "async-storage-writes") {
     config.async_storage_writes = TRY(parse_bool(value));
+  } else if (key == "election-tick") {
+    config.election_tick = static_cast<uint32_t>(TRY(parse_number(value)));
+  } else if (key == "heartbeat-tick") {
+    config.heartbeat_tick = static_cast<uint32_t>(TRY(parse_number(value)));
   } else if (key == "prevote") {
     config.pre_vote = TRY(parse_bool(value));
   } else if (key == "checkquorum") {
