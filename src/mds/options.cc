@@ -16,8 +16,9 @@ constexpr uint64_t kChunksPerSegmentMax = 4096;
 
 Status check_pool(const PoolOptions& pool) {
   TRY(check_label("the pool's name", pool.name));
-  if (pool.chunk_bytes < kMiB || pool.chunk_bytes > kGiB || !is_block_aligned(pool.chunk_bytes)) {
-    return refuse("chunk_bytes is between 1 MiB and 1 GiB, a multiple of 4096, not " +
+  if (pool.chunk_bytes < 64 * kKiB || pool.chunk_bytes > kGiB ||
+      !is_block_aligned(pool.chunk_bytes)) {
+    return refuse("chunk_bytes is between 64 KiB and 1 GiB, a multiple of 4096, not " +
                   std::to_string(pool.chunk_bytes));
   }
   if (pool.segment_bytes == 0 || pool.segment_bytes % pool.chunk_bytes != 0 ||
@@ -57,7 +58,7 @@ Status check(const Options& options) {
   if (options.leader_silent_max < 2 * options.heartbeat_interval) {
     return refuse("leader_silent_max is at least twice heartbeat_interval");
   }
-  if (!(options.fill_max > 0 && options.fill_max <= 1)) {
+  if (!(options.fill.fill_max > 0 && options.fill.fill_max <= 1)) {
     return refuse("fill_max is a fraction above 0 and at most 1");
   }
   if (options.delete_call_timeout <= Duration::zero() ||
