@@ -1,0 +1,39 @@
+/// ElectionWatch: looks at every replica while a cluster runs and holds election safety against
+/// it: a term of a group has one leader, ever.
+/// Threads: one.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/ids.h"
+#include "sim/cluster/cluster.h"
+
+namespace cairn::sim {
+
+class ElectionWatch {
+ public:
+  ElectionWatch(World& world, Cluster& cluster);
+  ~ElectionWatch();
+  ElectionWatch(const ElectionWatch&) = delete;
+  ElectionWatch& operator=(const ElectionWatch&) = delete;
+
+  /// The first violation; empty: none.
+  const std::string& violation() const { return violation_; }
+  /// How many leaderships were seen.
+  size_t leaderships_count() const { return leaders_.size(); }
+
+ private:
+  void look();
+  void note(GroupId group, Term term, const std::string& leader);
+
+  static constexpr Duration kInterval = 10ms;
+
+  World& world_;
+  Cluster& cluster_;
+  EventId next_ = 0;
+  std::map<std::pair<GroupId, Term>, std::string> leaders_;
+  std::string violation_;
+};
+
+}  // namespace cairn::sim

@@ -1,0 +1,199 @@
+#include "sim/cluster/nemesis.h"
+
+#include <cmath>
+
+namespace cairn::sim {
+
+Nemesis::Nemesis(World& world, Cluster& cluster, std::vector<Host*> clients, FaultRates rates)
+    : world_(world),
+      cluster_(cluster),
+      clients_(std::move(clients)),
+      rates_(rates),
+      rng_(world.fork_rng()) {}
+
+Nemesis::~Nemesis() {
+  for (const EventId id : pending_) world_.cancel(id);
+}
+
+void Nemesis::log(const std::string& what) {
+  world_.logger("nemesis").info(what);
+}
+
+void Nemesis::after(Duration delay, std::function<void()> work) {
+  auto id = std::make_shared<EventId>(0);
+  *id = world_.after(delay, [this, id, work = std::move(work)] {
+    pending_.erase(*id);
+    work();
+  });
+  pending_.insert(*id);
+}
+
+void Nemesis::schedule(Duration mean, Strike strike) {
+  if (mean == Duration::zero()) return;
+  const double wait = -std::log(1.0 - rng_.unit()) * static_cast<double>(mean.count());
+  after(Duration(static_cast<int64_t>(wait)), [this, mean, strike] {
+    ++strikes_count_;
+    (this->*strike)();
+    schedule(mean, strike);
+  });
+}
+
+Duration Nemesis::between(Duration low, Duration high) {
+  high = std::max(low, high);
+  return Duration(
+      rng_.between(static_cast<uint64_t>(low.count()), static_cast<uint64_t>(high.count())));
+}
+
+ServerNode& Nemesis::pick_server() {
+  auto servers = cluster_.servers();
+  const size_t first = rates_.mds_too ? 0 : 1;
+  return *servers[rng_.between(first, servers.size() - 1)];
+}
+
+std::vector<Host*> Nemesis::all_hosts() {
+  std::vector<Host*> hosts = clients_;
+  for (ServerNode* server : cluster_.servers()) hosts.push_back(&server->host());
+  return hosts;
+}
+
+void Nemesis::begin() {
+  LinkModel model;
+  model.spike_chance = rates_.spike_chance;
+  world_.fabric().set_model(model);
+  world_.fabric().set_frame_faults(rates_.frames);
+  schedule(rates_.power_loss, &Nemesis::lose_power);
+  schedule(rates_.kill, &Nemesis::kill);
+  schedule(rates_.blackout, &Nemesis::black_out);
+  schedule(rates_.pause, &Nemesis::pause);
+  schedule(rates_.partition, &Nemesis::partition);
+  schedule(rates_.one_way, &Nemesis::cut_some);
+  schedule(rates_.slow_disk, &Nemesis::slow_a_disk);
+  schedule(rates_.slow_link, &Nemesis::slow_a_link);
+  schedule(rates_.reset, &Nemesis::reset_some);
+}
+
+void Nemesis::heal() {
+  for (const EventId id : pending_) world_.cancel(id);
+  pending_.clear();
+  world_.fabric().set_frame_faults({});
+  world_.fabric().set_model({});
+  world_.fabric().heal_all();
+  for (ServerNode* server : cluster_.servers()) {
+    server->host().disk().set_slowness(1.0);
+    if (!server->is_up()) {
+      server->start();
+    } else if (server->host().is_paused()) {
+      server->host().resume();
+      // Its start may have failed and not been retried while it was paused.
+      if (!server->start_error().empty()) {
+        server->crash(CrashKind::kKill);
+        server->start();
+      }
+    }
+  }
+  log("all is healed");
+}
+
+// ---- hosts
+
+void Nemesis::crash(ServerNode& server, CrashKind kind) {
+  if (!server.is_up()) return;
+  log((kind == CrashKind::kKill ? "kill " : "power loss of ") + server.host().name());
+  server.crash(kind);
+  after(between(rates_.down_min, rates_.down_max), [this, &server] {
+    if (server.is_up()) return;
+    log("start " + server.host().name());
+    server.start();
+  });
+}
+
+void Nemesis::lose_power() {
+  crash(pick_server(), CrashKind::kPowerLoss);
+}
+
+void Nemesis::kill() {
+  crash(pick_server(), CrashKind::kKill);
+}
+
+void Nemesis::black_out() {
+  for (ServerNode* server : cluster_.servers()) crash(*server, CrashKind::kPowerLoss);
+}
+
+void Nemesis::pause() {
+  ServerNode& server = pick_server();
+  if (!server.is_up() || server.host().is_paused()) return;
+  log("pause " + server.host().name());
+  server.host().pause();
+  after(between(10ms, rates_.pause_max), [this, &server] {
+    if (!server.is_up() || !server.host().is_paused()) return;
+    log("resume " + server.host().name());
+    server.host().resume();
+  });
+}
+
+void Nemesis::slow_a_disk() {
+  ServerNode& server = pick_server();
+  const double factor = 1.0 + rng_.unit() * (rates_.slowness_max - 1.0);
+  log("slow disk on " + server.host().name());
+  server.host().disk().set_slowness(factor);
+  after(between(100ms, 5s), [&server] { server.host().disk().set_slowness(1.0); });
+}
+
+// ---- network
+
+void Nemesis::partition() {
+  auto hosts = all_hosts();
+  std::vector<Host*> inside, outside;
+  for (Host* host : hosts) (rng_.chance(0.35) ? inside : outside).push_back(host);
+  std::string names;
+  for (Host* a : inside) {
+    names += " " + a->name();
+    for (Host* b : outside) world_.fabric().cut_both(*a, *b);
+  }
+  log("partition of" + names);
+  after(between(50ms, rates_.partition_max), [this, inside, outside] {
+    log("partition heals");
+    for (Host* a : inside) {
+      for (Host* b : outside) {
+        world_.fabric().heal(*a, *b);
+        world_.fabric().heal(*b, *a);
+      }
+    }
+  });
+}
+
+void Nemesis::cut_some() {
+  auto hosts = all_hosts();
+  const uint64_t cuts_count = rng_.between(1, 4);
+  for (uint64_t i = 0; i < cuts_count; ++i) {
+    Host* from = hosts[rng_.below(hosts.size())];
+    Host* to = hosts[rng_.below(hosts.size())];
+    if (from == to) continue;
+    log("cut " + from->name() + " -> " + to->name());
+    world_.fabric().cut(*from, *to);
+    after(between(50ms, rates_.partition_max),
+          [this, from, to] { world_.fabric().heal(*from, *to); });
+  }
+}
+
+void Nemesis::slow_a_link() {
+  auto hosts = all_hosts();
+  Host* from = hosts[rng_.below(hosts.size())];
+  Host* to = hosts[rng_.below(hosts.size())];
+  if (from == to) return;
+  log("slow link " + from->name() + " -> " + to->name());
+  world_.fabric().set_extra_delay(*from, *to, between(1ms, rates_.slow_link_max));
+  after(between(100ms, 5s),
+        [this, from, to] { world_.fabric().set_extra_delay(*from, *to, Duration::zero()); });
+}
+
+void Nemesis::reset_some() {
+  auto hosts = all_hosts();
+  Host* a = hosts[rng_.below(hosts.size())];
+  Host* b = hosts[rng_.below(hosts.size())];
+  if (a == b) return;
+  log("reset " + a->name() + " - " + b->name());
+  world_.fabric().reset_connections(*a, *b);
+}
+
+}  // namespace cairn::sim

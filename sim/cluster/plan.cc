@@ -1,0 +1,94 @@
+#include "sim/cluster/plan.h"
+
+namespace cairn::sim {
+
+namespace {
+
+Duration draw(Rng& rng, Duration low, Duration high) {
+  return Duration(
+      rng.between(static_cast<uint64_t>(low.count()), static_cast<uint64_t>(high.count())));
+}
+
+/// A mean between the two, or never, in half of the seeds.
+Duration sometimes(Rng& rng, double chance, Duration low, Duration high) {
+  const Duration drawn = draw(rng, low, high);
+  return rng.chance(chance) ? drawn : Duration::zero();
+}
+
+void draw_host_faults(Rng& rng, FaultRates& faults) {
+  faults.power_loss = sometimes(rng, 0.6, 800ms, 8s);
+  faults.kill = sometimes(rng, 0.4, 1s, 8s);
+  faults.pause = sometimes(rng, 0.5, 800ms, 6s);
+  faults.slow_disk = sometimes(rng, 0.4, 1s, 6s);
+  faults.blackout = sometimes(rng, 0.2, 8s, 20s);
+  // A short absence meets what the peers still believe; a long one, what they have moved on to.
+  faults.down_min = rng.chance(0.4) ? 2ms : 50ms;
+  faults.down_max = rng.chance(0.4) ? 100ms : draw(rng, 500ms, 8s);
+  faults.drift_ppm_max = rng.chance(0.5) ? 10'000 : 0;
+  faults.mds_too = rng.chance(0.5);
+}
+
+void draw_network_faults(Rng& rng, FaultRates& faults) {
+  faults.partition = sometimes(rng, 0.5, 1s, 8s);
+  faults.one_way = sometimes(rng, 0.4, 1s, 6s);
+  faults.slow_link = sometimes(rng, 0.4, 1s, 6s);
+  faults.reset = sometimes(rng, 0.3, 500ms, 5s);
+  if (rng.chance(0.5)) faults.frames.drop = 0.03 * rng.unit();
+  if (rng.chance(0.5)) faults.frames.duplicate = 0.05 * rng.unit();
+  if (rng.chance(0.5)) faults.frames.delay = 0.05 * rng.unit();
+  faults.frames.delay_max = rng.chance(0.3) ? 2s : draw(rng, 1ms, 100ms);
+  if (rng.chance(0.3)) faults.spike_chance = 0.01;
+  faults.mds_too |= rng.chance(0.5);
+}
+
+std::string describe(const char* name, Duration mean) {
+  if (mean == Duration::zero()) return "";
+  return std::string(" ") + name + " every " + std::to_string(to_ms(mean)) + "ms";
+}
+
+}  // namespace
+
+Plan draw_plan(Rng& rng, Profile profile) {
+  Plan plan;
+  plan.shape.clients_count = static_cast<uint32_t>(rng.between(2, 4));
+  plan.shape.workers_per_client = static_cast<uint32_t>(rng.between(1, 3));
+  plan.shape.copysets_per_chunkserver = static_cast<uint32_t>(rng.between(2, 4));
+  plan.shape.snapshot_log_entries = static_cast<uint32_t>(rng.between(30, 400));
+  plan.shape.retained_log_entries =
+      static_cast<uint32_t>(rng.between(5, plan.shape.snapshot_log_entries));
+  plan.load.think_mean = draw(rng, 30ms, 120ms);
+  plan.load.write_share = 0.3 + 0.5 * rng.unit();
+  plan.load.zeroes_share = rng.chance(0.5) ? 0.0 : 0.1;
+  plan.load.hot_blocks_count = static_cast<uint32_t>(rng.between(2, 24));
+  plan.chaos = draw(rng, 8s, 25s);
+  if (profile == Profile::kCluster || profile == Profile::kCrash) {
+    draw_host_faults(rng, plan.faults);
+  }
+  if (profile == Profile::kCluster || profile == Profile::kNetwork) {
+    draw_network_faults(rng, plan.faults);
+  }
+  return plan;
+}
+
+std::string describe(const Plan& plan) {
+  const FaultRates& f = plan.faults;
+  std::string text = std::to_string(plan.shape.clients_count) + " clients, " +
+                     std::to_string(to_ms(plan.chaos)) + "ms of chaos:";
+  text += describe("power loss", f.power_loss) + describe("kill", f.kill) +
+          describe("pause", f.pause) + describe("partition", f.partition) +
+          describe("one-way cut", f.one_way) + describe("slow disk", f.slow_disk) +
+          describe("slow link", f.slow_link) + describe("reset", f.reset) +
+          describe("blackout", f.blackout);
+  const auto percent = [&](const char* name, double chance) {
+    if (chance > 0) {
+      text += std::string(" ") + name + " " + std::to_string(chance * 100).substr(0, 4) + "%";
+    }
+  };
+  percent("drop", f.frames.drop);
+  percent("duplicate", f.frames.duplicate);
+  percent("delay", f.frames.delay);
+  if (f.drift_ppm_max > 0) text += " drift " + std::to_string(f.drift_ppm_max) + "ppm";
+  return text;
+}
+
+}  // namespace cairn::sim

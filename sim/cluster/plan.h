@@ -1,0 +1,84 @@
+/// Plan: what one seed makes of a run: the shape of the cluster, its load, and which faults exist
+/// and how often they strike. Pure: drawn from a generator.
+///
+/// Swarm testing: each kind of fault is left out altogether in part of the seeds. A run in which
+/// everything happens all the time never gets far enough to meet the rare states.
+/// Source: A. Groce et al., "Swarm testing", ISSTA 2012; docs/simulation.md.
+#pragma once
+
+#include <string>
+
+#include "base/planted_bug.h"
+#include "base/rng.h"
+#include "base/units.h"
+#include "sim/io/fabric.h"
+
+namespace cairn::sim {
+
+/// The profile says which faults may exist at all.
+enum class Profile : uint8_t {
+  kCluster,  ///< everything
+  kQuiet,    ///< no faults: the load alone, for measuring and for a first look at a failure
+  kCrash,    ///< crashes and pauses
+  kNetwork,  ///< what happens on the wires
+};
+
+struct ClusterShape {
+  uint32_t chunkservers_count = 5;
+  uint32_t clients_count = 3;
+  uint32_t workers_per_client = 2;
+  uint32_t volumes_count = 2;  ///< the first is written in whole blocks, the others in cells
+  uint64_t chunk_bytes = 256 * kKiB;
+  uint64_t segment_bytes = 1 * kMiB;
+  uint64_t volume_bytes = 2 * kMiB;
+  uint32_t copysets_per_chunkserver = 3;
+  uint32_t snapshot_log_entries = 200;
+  uint32_t retained_log_entries = 100;
+  uint64_t wal_segment_bytes = 1 * kMiB;
+};
+
+struct LoadShape {
+  Duration think_mean = 60ms;
+  double write_share = 0.5;
+  double zeroes_share = 0.05;  ///< of the writes
+  double many_blocks_share = 0.2;
+  double hot_share = 0.7;  ///< of the operations go to a few blocks
+  uint32_t hot_blocks_count = 12;
+};
+
+/// Mean times between two strikes over the whole cluster; zero: never.
+struct FaultRates {
+  Duration power_loss{};
+  Duration kill{};
+  Duration pause{};
+  Duration partition{};  ///< a random part of the hosts against the rest
+  Duration one_way{};    ///< a few directed links
+  Duration slow_disk{};
+  Duration slow_link{};
+  Duration reset{};     ///< of the connections between two hosts
+  Duration blackout{};  ///< all servers lose power at once
+
+  Duration down_min = 50ms;  ///< until a crashed host is back
+  Duration down_max = 5s;
+  Duration pause_max = 4s;
+  Duration partition_max = 6s;
+  double slowness_max = 50;
+  Duration slow_link_max = 200ms;
+  FrameFaults frames;
+  double spike_chance = 0;
+  int64_t drift_ppm_max = 0;  ///< of each host's clock, either way
+  bool mds_too = false;       ///< whether the metadata server is struck as well
+};
+
+struct Plan {
+  ClusterShape shape;
+  LoadShape load;
+  FaultRates faults;
+  Duration chaos = 20s;
+  PlantedBug bug = PlantedBug::kNone;
+};
+
+Plan draw_plan(Rng& rng, Profile profile);
+std::string describe(const Plan& plan);
+
+}  // namespace cairn::sim
