@@ -153,8 +153,10 @@ void Host::on_failed(Error reason) {
 }
 
 void Host::notify_when_durable(Group& group, wal::Lsn after) {
-  CHECK(durable_notices_.empty() || durable_notices_.back().first <= after);
-  durable_notices_.emplace_back(after, group.id());
+  // Nearly always the youngest; a group that waits for what it wrote a while ago stands before it.
+  auto place = durable_notices_.end();
+  while (place != durable_notices_.begin() && std::prev(place)->first > after) --place;
+  durable_notices_.emplace(place, after, group.id());
 }
 
 void Host::on_durable(wal::Lsn up_to) {
