@@ -95,8 +95,8 @@ class RawNode {
   void advance();
   void advance(const Ready&) { advance(); }
 
-  /// The transport could not deliver to `id`; it delivered a snapshot, or failed to. What becomes of
-  /// a snapshot must be reported: until then nothing else is sent to its receiver.
+  /// The transport could not deliver to `id`; it delivered a snapshot, or failed to. What becomes
+  /// of a snapshot must be reported: until then nothing else is sent to its receiver.
   void report_unreachable(NodeId id);
   void report_snapshot(NodeId id, bool delivered);
   /// Asks the leader to hand over to `to`. Ends by itself, one way or the other.
