@@ -222,6 +222,13 @@ bool has_leader(const Copyset& copyset, Instant now, const Options& options) {
   return copyset.leader && now - copyset.leader->heard_at < options.leader_silent_max;
 }
 
+uint64_t free_bytes(const Chunkserver& chunkserver, const wire::PoolRecord& pool) {
+  const uint64_t capacity = chunkserver.record.capacity_bytes();
+  CHECK(chunkserver.used_bytes <= capacity);
+  const uint64_t ready = chunkserver.pool_chunks_ready_count * pool.chunk_bytes();
+  return std::min(capacity, capacity - chunkserver.used_bytes + ready);
+}
+
 std::vector<placement::ChunkserverSpec> topology_of(const ClusterState& state) {
   std::vector<placement::ChunkserverSpec> topology;
   for (const auto& [id, chunkserver] : state.chunkservers) {

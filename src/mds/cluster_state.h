@@ -106,6 +106,9 @@ bool is_newer(const LeaderClaim& claim, const std::optional<LeaderClaim>& known)
 /// Whether the copyset has a leader that said so lately.
 bool has_leader(const Copyset& copyset, Instant now, const Options& options);
 
+/// What new chunks can be put in: free space of the disk, and chunk files that wait in its pool.
+uint64_t free_bytes(const Chunkserver& chunkserver, const wire::PoolRecord& pool);
+
 enum class Health : uint8_t { kOk, kDegraded, kUnavailable };
 std::string_view to_string(Health health);
 

@@ -100,12 +100,22 @@ TEST_F(HealthTest, ACopysetWithoutALeaderIsUnavailable) {
 }
 
 TEST_F(HealthTest, AFullDiskAndAMissingReplicaAreNamed) {
-  chunkserver(3).used_bytes = 950 * kGiB;
+  chunkserver(3).used_bytes = 990 * kGiB;
   chunkserver(2).copysets_missing_count = 2;
   const auto report = assess_at(kStart);
   EXPECT_EQ(report.health, Health::kDegraded);
-  EXPECT_TRUE(mentions(report, "chunkserver 3 (10.0.0.3:1) is fuller than 90 %"));
+  EXPECT_TRUE(mentions(report, "chunkserver 3 (10.0.0.3:1) is full (10240 MiB free)"));
   EXPECT_TRUE(mentions(report, "no longer has 2 of its copysets"));
+}
+
+TEST_F(HealthTest, ChunkFilesThatWaitInThePoolAreFreeSpace) {
+  state_.pool.set_chunk_bytes(16 * kMiB);
+  chunkserver(3).used_bytes = 990 * kGiB;
+  chunkserver(3).pool_chunks_ready_count = 640;
+  EXPECT_EQ(free_bytes(chunkserver(3), state_.pool), 20 * kGiB);
+  EXPECT_EQ(assess_at(kStart).health, Health::kOk);
+  chunkserver(3).used_bytes = 0;
+  EXPECT_EQ(free_bytes(chunkserver(3), state_.pool), 1000 * kGiB) << "never above the capacity";
 }
 
 TEST_F(HealthTest, TheListOfProblemsIsBounded) {

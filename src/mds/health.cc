@@ -114,12 +114,11 @@ class Assessment {
         degraded(name + "no longer has " + std::to_string(chunkserver.copysets_missing_count) +
                  " of its copysets: they are out of service on it until it is repaired");
       }
-      const uint64_t capacity = chunkserver.record.capacity_bytes();
+      const uint64_t free = free_bytes(chunkserver, state_.pool);
       if (chunkserver.heard_at &&
-          placement::is_full(capacity, capacity - chunkserver.used_bytes, options_.fill_max)) {
-        degraded(name + "is fuller than " +
-                 std::to_string(static_cast<int>(options_.fill_max * 100)) +
-                 " %: it takes no new chunks; delete volumes or add chunkservers");
+          placement::is_full(chunkserver.record.capacity_bytes(), free, options_.fill)) {
+        degraded(name + "is full (" + std::to_string(free / kMiB) +
+                 " MiB free): it takes no new chunks; delete volumes or add chunkservers");
       }
     }
   }

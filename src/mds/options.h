@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "io/network.h"
+#include "placement/segment_plan.h"
 #include "rpc/cluster_key.h"
 
 namespace cairn::mds {
@@ -44,7 +45,7 @@ struct Options {
   /// A leader that has not said so for this long no longer counts as one in the cluster's health.
   Duration leader_silent_max = 10s;
   /// A copyset with a disk that is fuller takes no new chunks.
-  double fill_max = 0.9;
+  placement::FillLimits fill;
 
   Duration delete_call_timeout = 2s;
   Duration retry_delay_min = 500ms;  ///< of background jobs, doubling

@@ -182,7 +182,7 @@ TEST(Validate, Options) {
   refused([](Options& o) { o.pool.chunk_bytes = 100; });
   refused([](Options& o) { o.pool.replicas_count = 0; });
   refused([](Options& o) { o.unstable_after = 1s; });
-  refused([](Options& o) { o.fill_max = 0; });
+  refused([](Options& o) { o.fill.fill_max = 0; });
   refused([](Options& o) { o.cluster_name = "two words"; });
 }
 

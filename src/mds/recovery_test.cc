@@ -1,7 +1,12 @@
 /// Deletion in the background, failures of the store, crashes at any moment, inspection.
+#include <unistd.h>
+
+#include <filesystem>
+
 #include "mds/inspect.h"
 #include "mds/keys.h"
 #include "mds/service_test.h"
+#include "store/kv/rocks_meta_store.h"
 
 namespace cairn::mds {
 namespace {
@@ -166,6 +171,37 @@ TEST_F(MdsTest, InspectionShowsEveryRecordAndGoesOnPastRot) {
   EXPECT_TRUE(shows(R"("record":"SegmentRecord","value":{"chunks":[{"chunk":"1","copyset":")"));
   EXPECT_TRUE(shows(R"({"key":"pool/00000000000000ff","record":"PoolRecord","error":"corrupt: )"));
   EXPECT_TRUE(shows(R"({"key":"surprise\"\u000a","record":"unknown","error":)"));
+}
+
+TEST_F(MdsTest, OnRocksDbEverythingAnsweredIsThereAfterACrash) {
+  std::string path = (std::filesystem::temp_directory_path() / "cairn_mds_XXXXXX").string();
+  ASSERT_NE(mkdtemp(path.data()), nullptr);
+  std::unique_ptr<kv::RocksMetaStore> rocks;
+  const auto open = [&] {
+    auto opened = kv::RocksMetaStore::open(mds_host_.env(), path);
+    ASSERT_TRUE(opened.ok()) << opened.error().describe();
+    rocks = std::move(*opened);
+    meta_ = rocks.get();
+  };
+  open();
+  start_cluster();
+  const uint64_t volume = create_volume("v", 2 * kGiB)->id();
+  const auto segment = get_segment(volume, 1, true);
+  ASSERT_TRUE(segment.ok());
+  mds_host_.crash(sim::CrashKind::kKill, [&] {
+    mds_.reset();
+    rocks.reset();
+  });
+  mds_host_.boot();
+  open();
+  start_mds();
+  ASSERT_TRUE(wait_for_health("ok"));
+  EXPECT_EQ(get_segment(volume, 1, true)->SerializeAsString(), segment->SerializeAsString());
+  EXPECT_EQ(stat_volume("v")->allocated_bytes(), kGiB);
+  EXPECT_EQ(status().copysets_count(), 12u);
+  crash_mds();
+  rocks.reset();
+  std::filesystem::remove_all(path);
 }
 
 /// Random crashes, slow and failing commits, and callers that repeat what was not answered.

@@ -332,7 +332,7 @@ TEST_F(MdsTest, WithoutAMajorityOrSpaceNothingIsAllocated) {
   for (int i = 0; i < 3; ++i) add_chunkserver().start();
   ASSERT_TRUE(wait_for_health("ok"));
 
-  for (auto& chunkserver : chunkservers_) chunkserver->used_bytes = 950 * kGiB;
+  for (auto& chunkserver : chunkservers_) chunkserver->used_bytes = 990 * kGiB;
   world_.run_for(3s);
   const auto full = get_segment(volume, 0, true);
   EXPECT_EQ(full.code(), Errc::kNoSpace);

@@ -161,7 +161,7 @@ class MdsTest : public ::testing::Test {
 
   void start_mds() {
     if (!mds_host_.is_running()) mds_host_.boot();
-    mds_ = std::make_unique<Mds>(mds_host_.env(), store_, options_);
+    mds_ = std::make_unique<Mds>(mds_host_.env(), *meta_, options_);
     const Status started = world_.run(mds_host_, mds_->start());
     ASSERT_TRUE(started.ok()) << started.error().describe();
   }
@@ -256,6 +256,7 @@ class MdsTest : public ::testing::Test {
   }
 
   kv::MemoryMetaStore store_;  // outlives the processes
+  kv::MetaStore* meta_ = &store_;
   Options options_;
   sim::World world_;
   sim::Host& mds_host_;

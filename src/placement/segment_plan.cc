@@ -2,10 +2,12 @@
 
 namespace cairn::placement {
 
-bool is_full(uint64_t capacity_bytes, uint64_t free_bytes, double fill_max) {
-  if (capacity_bytes == 0 || free_bytes == 0) return true;
+bool is_full(uint64_t capacity_bytes, uint64_t free_bytes, const FillLimits& limits) {
   CHECK(free_bytes <= capacity_bytes);
-  return static_cast<double>(free_bytes) < (1.0 - fill_max) * static_cast<double>(capacity_bytes);
+  if (free_bytes == 0) return true;
+  const double part = (1.0 - limits.fill_max) * static_cast<double>(capacity_bytes);
+  return static_cast<double>(free_bytes) <
+         std::min(part, static_cast<double>(limits.headroom_bytes_max));
 }
 
 namespace {
@@ -27,19 +29,18 @@ CopysetSpace take_one(std::vector<CopysetSpace>& candidates, uint64_t& weight_su
 Result<std::vector<CopysetId>> plan_segment(const std::vector<CopysetSpace>& copysets,
                                             const SegmentPlanLimits& limits, Rng& rng) {
   CHECK(limits.chunks_per_segment > 0);
-  CHECK(limits.fill_max > 0 && limits.fill_max <= 1);
+  CHECK(limits.fill.fill_max > 0 && limits.fill.fill_max <= 1);
   std::vector<CopysetSpace> usable;
   for (const auto& copyset : copysets) {
-    if (is_full(copyset.capacity_bytes, copyset.free_bytes, limits.fill_max)) continue;
+    if (is_full(copyset.capacity_bytes, copyset.free_bytes, limits.fill)) continue;
     usable.push_back(copyset);
     // In mebibytes and at least one: the sum over all copysets stays far from overflow.
     usable.back().free_bytes = (copyset.free_bytes >> 20) + 1;
   }
   if (usable.empty()) {
-    return error(Errc::kNoSpace,
-                 std::to_string(copysets.size()) + " copysets are there and each has a disk over " +
-                     std::to_string(static_cast<int>(limits.fill_max * 100)) +
-                     " % full; delete volumes or add chunkservers; nothing was allocated");
+    return error(Errc::kNoSpace, std::to_string(copysets.size()) +
+                                     " copysets are there and each has a full disk; delete volumes "
+                                     "or add chunkservers; nothing was allocated");
   }
   // Whole rounds over all copysets first: then nobody gets a second chunk before all have one.
   std::vector<CopysetId> plan;

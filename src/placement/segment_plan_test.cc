@@ -49,7 +49,8 @@ TEST(SegmentPlan, FullDisksGetNothing) {
   Rng rng(3);
   auto copysets = copysets_of(80, 1000 * kGiB, 500 * kGiB);
   for (size_t i = 0; i < 40; ++i) copysets[i].free_bytes = 99 * kGiB;  // over 90 % used
-  const auto plan = plan_segment(copysets, {.fill_max = 0.9}, rng);
+  const auto plan =
+      plan_segment(copysets, {.fill = {.fill_max = 0.9, .headroom_bytes_max = 500 * kGiB}}, rng);
   ASSERT_TRUE(plan.ok());
   for (CopysetId id : *plan) EXPECT_GT(id.value(), 40u);
 }
@@ -60,6 +61,16 @@ TEST(SegmentPlan, NoSpaceAnywhereIsAnErrorThatSaysWhatToDo) {
   EXPECT_EQ(full.code(), Errc::kNoSpace);
   EXPECT_NE(full.error().message().find("add chunkservers"), std::string::npos);
   EXPECT_EQ(plan_segment({}, {}, rng).code(), Errc::kNoSpace);
+}
+
+TEST(SegmentPlan, TheHighWaterMarkIsAPartOfASmallDiskAndAnAmountOfALargeOne) {
+  const FillLimits limits{.fill_max = 0.9, .headroom_bytes_max = 16 * kGiB};
+  EXPECT_TRUE(is_full(10 * kGiB, kGiB - 1, limits));
+  EXPECT_FALSE(is_full(10 * kGiB, kGiB, limits));
+  EXPECT_TRUE(is_full(10'000 * kGiB, 16 * kGiB - 1, limits));
+  EXPECT_FALSE(is_full(10'000 * kGiB, 16 * kGiB, limits));
+  EXPECT_TRUE(is_full(0, 0, limits));
+  EXPECT_TRUE(is_full(kGiB, 0, {.fill_max = 1, .headroom_bytes_max = 0}));
 }
 
 TEST(SegmentPlan, MoreFreeSpaceAttractsMoreChunks) {
@@ -83,13 +94,14 @@ TEST(SegmentPlan, EveryRandomClusterGetsWholeSegmentsWithinItsLimits) {
     Rng rng(seed);
     std::vector<CopysetSpace> copysets;
     size_t usable = 0;
-    const SegmentPlanLimits limits{.chunks_per_segment = static_cast<uint32_t>(rng.between(1, 128)),
-                                   .fill_max = 0.5 + rng.unit() / 2};
+    const SegmentPlanLimits limits{
+        .chunks_per_segment = static_cast<uint32_t>(rng.between(1, 128)),
+        .fill = {.fill_max = 0.5 + rng.unit() / 2, .headroom_bytes_max = rng.below(4'000) * kGiB}};
     const uint64_t copysets_count = rng.between(1, 300);
     for (uint64_t i = 1; i <= copysets_count; ++i) {
       const uint64_t capacity = rng.below(10'000) * kGiB;
       copysets.push_back({CopysetId(i), capacity, capacity == 0 ? 0 : rng.below(capacity)});
-      if (!is_full(capacity, copysets.back().free_bytes, limits.fill_max)) ++usable;
+      if (!is_full(capacity, copysets.back().free_bytes, limits.fill)) ++usable;
     }
     const auto plan = plan_segment(copysets, limits, rng);
     ASSERT_EQ(plan.ok(), usable > 0);
@@ -100,7 +112,7 @@ TEST(SegmentPlan, EveryRandomClusterGetsWholeSegmentsWithinItsLimits) {
     const auto most = static_cast<int>((limits.chunks_per_segment + usable - 1) / usable);
     for (const auto& [id, chunks] : counts) {
       const CopysetSpace& space = copysets[id.value() - 1];
-      EXPECT_FALSE(is_full(space.capacity_bytes, space.free_bytes, limits.fill_max));
+      EXPECT_FALSE(is_full(space.capacity_bytes, space.free_bytes, limits.fill));
       EXPECT_LE(chunks, most);
     }
   }

@@ -46,7 +46,7 @@ std::vector<placement::CopysetSpace> usable_copysets(const Context& mds) {
       const auto& chunkserver = mds.state.chunkservers.at(ChunkserverId(member));
       if (mds.is_serving(chunkserver) && copyset.is_created_by(chunkserver.id())) ++serving;
       const uint64_t capacity = chunkserver.record.capacity_bytes();
-      const uint64_t free = capacity - chunkserver.used_bytes;
+      const uint64_t free = free_bytes(chunkserver, mds.state.pool);
       if (free < space.free_bytes) {
         space.capacity_bytes = capacity;
         space.free_bytes = free;
@@ -72,8 +72,7 @@ Result<std::vector<CopysetId>> choose_copysets(Context& mds) {
   }
   const auto chunks = mds.state.pool.segment_bytes() / mds.state.pool.chunk_bytes();
   return placement::plan_segment(
-      usable,
-      {.chunks_per_segment = static_cast<uint32_t>(chunks), .fill_max = mds.options.fill_max},
+      usable, {.chunks_per_segment = static_cast<uint32_t>(chunks), .fill = mds.options.fill},
       mds.rng);
 }
 
