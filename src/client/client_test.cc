@@ -3,205 +3,14 @@
 #include <gtest/gtest.h>
 
 #include "client/cluster.h"
+#include "client/fake_cluster.h"
 #include "client/volume.h"
-#include "rpc/server.h"
 #include "sim/io/world.h"
-#include "wire/chunk.pb.h"
-#include "wire/mds.pb.h"
-#include "wire/methods.h"
 
 namespace cairn::client {
 namespace {
 
-constexpr uint64_t kChunkBytes = 4 * kMiB;
-constexpr uint64_t kSegmentBytes = 16 * kMiB;
-constexpr uint64_t kCopysets = 2;
-constexpr uint64_t kNodes = 3;
-const rpc::ClusterKey kKey{"a key for tests only"};
-
-struct Write {
-  uint64_t client, sequence, oldest, chunk;
-  uint32_t offset, size;
-};
-
-/// What the three chunkservers have in common.
-struct FakeState {
-  uint64_t leader = 1;
-  std::map<uint64_t, std::vector<std::byte>> chunks;
-  std::vector<Write> writes;  ///< as applied
-  size_t segment_calls = 0, copyset_calls = 0;
-  size_t create_calls = 0;
-  std::map<uint64_t, std::vector<std::pair<uint64_t, uint64_t>>> segments;  ///< chunk, copyset
-  std::map<std::string, wire::VolumeInfo> volumes;
-};
-
-wire::LeaderHint hint_to(const FakeState& state, uint64_t copyset, bool knows_leader) {
-  wire::LeaderHint hint;
-  hint.set_copyset(copyset);
-  if (knows_leader) hint.set_leader_node(state.leader);
-  return hint;
-}
-
-struct FakeChunkserver {
-  io::Env env;
-  FakeState& state;
-  uint64_t node;
-  rpc::Server server{env, {}, kKey};
-  io::Event released{env.executor};
-  bool hangs = false;              ///< holds requests until released
-  bool holds_after_apply = false;  ///< applies a write, and answers when released
-  bool knows_leader = true;
-  std::vector<Error> errors;  ///< answered first, one a request
-  size_t calls = 0;
-  size_t inflight = 0, inflight_max = 0;
-
-  FakeChunkserver(io::Env with, FakeState& s, uint64_t n, io::Address address)
-      : env(with), state(s), node(n) {
-    server.add(wire::Method::kReadChunk, *this, &FakeChunkserver::read);
-    server.add(wire::Method::kWriteChunk, *this, &FakeChunkserver::write);
-    CHECK(server.listen(std::move(address)).ok());
-  }
-  std::optional<Error> next_error() {
-    if (errors.empty()) return std::nullopt;
-    Error first = errors.front();
-    errors.erase(errors.begin());
-    return first;
-  }
-  std::vector<std::byte>& chunk(uint64_t id) {
-    auto& bytes = state.chunks[id];
-    bytes.resize(kChunkBytes);
-    return bytes;
-  }
-
-  io::Task<Result<rpc::Answer<wire::ReadChunkReply>>> read(rpc::Call<wire::ReadChunkRequest> call) {
-    ++calls;
-    if (hangs) co_await released.wait();
-    if (auto failure = next_error()) co_return std::move(*failure);
-    rpc::Answer<wire::ReadChunkReply> answer;
-    const auto& request = call.request;
-    if (state.leader != node) {
-      *answer.message.mutable_redirect() = hint_to(state, request.target().copyset(), knows_leader);
-      co_return answer;
-    }
-    const auto& bytes = chunk(request.target().chunk());
-    answer.attachment.push_back(
-        env.buffers.copy_of(ByteView(bytes).subspan(request.offset_bytes(), request.size_bytes())));
-    co_return answer;
-  }
-
-  io::Task<Result<rpc::Answer<wire::WriteChunkReply>>> write(
-      rpc::Call<wire::WriteChunkRequest> call) {
-    ++calls;
-    inflight_max = std::max(inflight_max, ++inflight);
-    auto answer = co_await do_write(std::move(call));
-    --inflight;
-    co_return std::move(answer);
-  }
-  io::Task<Result<rpc::Answer<wire::WriteChunkReply>>> do_write(
-      rpc::Call<wire::WriteChunkRequest> call) {
-    if (hangs) co_await released.wait();
-    co_await env.clock.sleep(100us);
-    if (auto failure = next_error()) co_return std::move(*failure);
-    rpc::Answer<wire::WriteChunkReply> answer;
-    const auto& request = call.request;
-    if (state.leader != node) {
-      *answer.message.mutable_redirect() = hint_to(state, request.target().copyset(), knows_leader);
-      co_return answer;
-    }
-    auto& bytes = chunk(request.target().chunk());
-    if (request.kind() == wire::CHUNK_WRITE_DATA) {
-      CHECK(call.attachment.size_bytes() == request.size_bytes());
-      std::memcpy(bytes.data() + request.offset_bytes(), call.attachment.data(),
-                  request.size_bytes());
-    } else {
-      std::memset(bytes.data() + request.offset_bytes(), 0, request.size_bytes());
-    }
-    state.writes.push_back({request.client(), request.sequence(),
-                            request.oldest_unresolved_sequence(), request.target().chunk(),
-                            request.offset_bytes(), request.size_bytes()});
-    if (holds_after_apply) co_await released.wait();
-    co_return answer;
-  }
-};
-
-struct FakeMds {
-  io::Env env;
-  FakeState& state;
-  std::vector<io::Address> members;
-  rpc::Server server{env, {}, kKey};
-  bool is_leader = true;
-  bool loses_answers = false;  ///< carries out and then hangs, once
-  io::Event never{env.executor};
-
-  FakeMds(io::Env with, FakeState& s, std::vector<io::Address> m, io::Address address)
-      : env(with), state(s), members(std::move(m)) {
-    server.add(wire::Method::kStatVolume, *this, &FakeMds::stat);
-    server.add(wire::Method::kCreateVolume, *this, &FakeMds::create);
-    server.add(wire::Method::kGetSegment, *this, &FakeMds::segment);
-    server.add(wire::Method::kGetCopysets, *this, &FakeMds::copysets);
-    CHECK(server.listen(std::move(address)).ok());
-  }
-  io::Task<Result<rpc::Answer<wire::StatVolumeReply>>> stat(rpc::Call<wire::StatVolumeRequest> c) {
-    if (!is_leader) co_return error(Errc::kNotLeader, "another MDS leads");
-    auto found = state.volumes.find(c.request.name());
-    if (found == state.volumes.end()) co_return error(Errc::kNotFound, "no such volume");
-    rpc::Answer<wire::StatVolumeReply> answer;
-    *answer.message.mutable_volume() = found->second;
-    co_return answer;
-  }
-  io::Task<Result<rpc::Answer<wire::CreateVolumeReply>>> create(
-      rpc::Call<wire::CreateVolumeRequest> c) {
-    if (!is_leader) co_return error(Errc::kNotLeader, "another MDS leads");
-    ++state.create_calls;
-    if (state.volumes.contains(c.request.name())) {
-      co_return error(Errc::kAlreadyExists, "there is such a volume");
-    }
-    wire::VolumeInfo info;
-    info.set_id(state.volumes.size() + 1);
-    info.set_name(c.request.name());
-    info.set_size_bytes(c.request.size_bytes());
-    info.set_chunk_bytes(kChunkBytes);
-    info.set_segment_bytes(kSegmentBytes);
-    state.volumes[info.name()] = info;
-    if (std::exchange(loses_answers, false)) co_await never.wait();
-    rpc::Answer<wire::CreateVolumeReply> answer;
-    *answer.message.mutable_volume() = info;
-    co_return answer;
-  }
-  io::Task<Result<rpc::Answer<wire::GetSegmentReply>>> segment(
-      rpc::Call<wire::GetSegmentRequest> c) {
-    ++state.segment_calls;
-    const uint64_t index = c.request.segment_index();
-    auto& chunks = state.segments[index];
-    if (chunks.empty() && !c.request.allocate()) co_return error(Errc::kNotFound, "not allocated");
-    for (uint64_t i = chunks.size(); i < kSegmentBytes / kChunkBytes; ++i) {
-      chunks.push_back({1000 + index * 100 + i, 1 + i % kCopysets});
-    }
-    rpc::Answer<wire::GetSegmentReply> answer;
-    for (auto [chunk, copyset] : chunks) {
-      auto* location = answer.message.add_chunks();
-      location->set_chunk(chunk);
-      location->set_copyset(copyset);
-    }
-    co_return answer;
-  }
-  io::Task<Result<rpc::Answer<wire::GetCopysetsReply>>> copysets(
-      rpc::Call<wire::GetCopysetsRequest> c) {
-    ++state.copyset_calls;
-    rpc::Answer<wire::GetCopysetsReply> answer;
-    for (uint64_t copyset : c.request.copysets()) {
-      auto* info = answer.message.add_copysets();
-      info->set_copyset(copyset);
-      info->set_epoch(1);
-      for (uint64_t node = 1; node <= members.size(); ++node) {
-        auto* member = info->add_members();
-        member->set_node(node);
-        member->set_address(members[node - 1].text);
-      }
-    }
-    co_return answer;
-  }
-};
+using namespace fake;
 
 class ClientTest : public ::testing::Test {
  protected:
@@ -221,13 +30,7 @@ class ClientTest : public ::testing::Test {
       options.mds.push_back(host.address(9000));
       mds_.push_back(std::make_unique<FakeMds>(host.env(), state_, members, host.address(9000)));
     }
-    wire::VolumeInfo info;
-    info.set_id(77);
-    info.set_name("v");
-    info.set_size_bytes(1 * kGiB);
-    info.set_chunk_bytes(kChunkBytes);
-    info.set_segment_bytes(kSegmentBytes);
-    state_.volumes["v"] = info;
+    state_.volumes["v"] = describe(77, "v", kGiB);
     options.key = kKey;
     client_host_ = &world_.add_host("client");
     cluster_ = std::make_unique<Cluster>(client_host_->env(), options);
@@ -485,6 +288,14 @@ TEST_F(ClientTest, RefusesWhatIsOutsideOrTooMuch) {
   EXPECT_EQ(run(volume_->read(0, 65 * kMiB)).code(), Errc::kInvalidArgument);
   EXPECT_TRUE(run(volume_->read(kGiB, 0)).ok());
   EXPECT_TRUE(state_.writes.empty());
+}
+
+TEST_F(ClientTest, VolumesAreListed) {
+  ASSERT_TRUE(run(cluster_->create_volume("w", kMiB)).ok());
+  auto volumes = run(cluster_->list_volumes());
+  ASSERT_TRUE(volumes.ok());
+  ASSERT_EQ(volumes->size(), 2u);
+  EXPECT_EQ(volumes->back().name(), "w");
 }
 
 TEST_F(ClientTest, AnUnknownVolumeIsNamed) {

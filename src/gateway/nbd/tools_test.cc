@@ -15,7 +15,7 @@ namespace cairn::nbd {
 namespace {
 
 /// Serves until SIGTERM, then stops in order; the exit code tells whether all went well.
-int serve(const std::string& socket) {
+int serve(const std::string& socket) {  // and on TCP, at the address written to SOCKET.tcp
   io::real::Reactor reactor;
   BufferPool buffers;
   Rng rng(1);
@@ -28,6 +28,9 @@ int serve(const std::string& socket) {
   source.add(std::make_shared<MemoryExport>(reactor, buffers,
                                             ExportTraits{"fixed", "", 10'000'001, true}));
   Server server(env, {}, source);
+  auto tcp = server.listen({"127.0.0.1:0"});
+  if (!tcp.ok()) return 1;
+  std::ofstream(socket + ".tcp") << tcp->text;
   if (!server.listen({"unix:" + socket}).ok()) return 1;
   reactor.on_signal(SIGTERM, [&reactor] { reactor.stop(); });
   reactor.run();
@@ -121,6 +124,19 @@ TEST_F(ToolsTest, QemuIoWritesPatternsTrimsZeroesAndVerifies) {
   EXPECT_NE(shell("qemu-io -r -f raw " + uri("fixed") + " -c 'write 0 512'"), 0);
   EXPECT_EQ(shell("qemu-io -r -f raw " + uri("fixed") + " -c 'read -P 0 9999000 1000'"), 0)
       << output();
+}
+
+TEST_F(ToolsTest, FioWritesAtDepthAndVerifiesOverTcpAndUnixSockets) {
+  std::string tcp;
+  std::ifstream(socket() + ".tcp") >> tcp;
+  for (const std::string& target : {uri("disk"), "nbd://" + tcp + "/disk"}) {
+    EXPECT_EQ(shell("fio --name=v --ioengine=nbd --uri=" + target +
+                    " --rw=randwrite --bs=4k --size=32M --iodepth=64 --verify=crc32c"
+                    " --verify_fatal=1"),
+              0)
+        << output();
+    EXPECT_TRUE(printed("err= 0")) << output();
+  }
 }
 
 TEST_F(ToolsTest, GarbageEndsThatConnectionAlone) {
