@@ -1,0 +1,132 @@
+"""What the system tests share: a cluster of real processes, real clients, and ways to hurt them.
+
+Every process that a test starts is ended by its id; traffic stays on loopback and Unix sockets.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+CAIRN = os.environ.get("CAIRN_BINARY", str(ROOT / "build/release/src/cli/cairn"))
+
+
+class Failure(Exception):
+    """A test's expectation that did not hold."""
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+def run(command, timeout=120, check=True, **kwargs):
+    """Runs a command to its end; returns what it printed and how it ended."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False,
+                          **kwargs)
+    if check and done.returncode != 0:
+        raise Failure(f"{' '.join(map(str, command))} ended with {done.returncode}:\n"
+                      f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done
+
+
+def wait_until(condition, what, timeout=30.0, every=0.1):
+    """Polls until `condition` gives something true, and returns that."""
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        value = condition()
+        if value:
+            return value
+        time.sleep(every)
+    raise Failure(f"not within {timeout} s: {what}")
+
+
+class Cluster:
+    """A development cluster in a folder of its own; ended and removed by close()."""
+
+    def __init__(self, *flags, parent=None):
+        self.dir = tempfile.mkdtemp(prefix="cairn-test-", dir=parent)
+        self.flags = flags
+        self.up()
+
+    def cairn(self, *arguments, **kwargs):
+        return run([CAIRN, *arguments, "--dir", self.dir], **kwargs)
+
+    def up(self):
+        began = time.monotonic()
+        out = self.cairn("dev", "up", *self.flags).stdout
+        self.up_seconds = time.monotonic() - began
+        self.uri = next(line[5:] for line in out.splitlines() if line.startswith("NBD: "))
+        return out
+
+    def processes(self):
+        out = self.cairn("dev", "status", "--json", check=False).stdout
+        return {p["name"]: p for p in json.loads(out)["processes"]}
+
+    def signal(self, name, number):
+        pid = self.processes()[name]["pid"]
+        expect(pid > 0, f"{name} is not running")
+        os.kill(pid, number)
+
+    def kill(self, name):
+        """kill -9, and waits until the process is gone."""
+        self.signal(name, signal.SIGKILL)
+        wait_until(lambda: not self.processes()[name]["running"], f"{name} is gone")
+
+    def status(self):
+        return json.loads(self.cairn("status", "--json").stdout)
+
+    def copysets(self):
+        return json.loads(self.cairn("copyset", "list", "--json").stdout)
+
+    def leader_of_most(self):
+        """The name of the chunkserver that leads most copysets."""
+        leaders = {c["id"]: (c["leaders"], c["address"]) for c in self.status()["chunkservers"]}
+        address = max(leaders.values())[1]
+        return next(name for name, p in self.processes().items() if p["address"] == address)
+
+    def wait_healthy(self, timeout=40):
+        wait_until(lambda: self.status()["health"] == "ok", "health is ok", timeout)
+
+    def verify_replicas(self):
+        """All replicas of all chunks hold the same, each block matching its checksum."""
+        done = self.cairn("copyset", "verify", "--read-data", "--json", check=False, timeout=300)
+        expect(done.returncode == 0, f"replicas differ: {done.stdout[-3000:]}{done.stderr}")
+        return json.loads(done.stdout)
+
+    def log(self, name):
+        return (pathlib.Path(self.dir) / f"{name}.log").read_text(errors="replace")
+
+    def close(self, keep=False):
+        self.cairn("dev", "down", check=False, timeout=120)
+        if not keep:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Background:
+    """A client that runs while the test does something else."""
+
+    def __init__(self, command, **kwargs):
+        self.command = command
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        text=True, **kwargs)
+
+    def finish(self, timeout):
+        try:
+            out, _ = self.process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            out, _ = self.process.communicate()
+            raise Failure(f"{self.command[0]} did not end in {timeout} s:\n{out[-2000:]}")
+        expect(self.process.returncode == 0,
+               f"{self.command[0]} ended with {self.process.returncode}:\n{out[-3000:]}")
+        return out
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Everything that CI runs. Ends with the number of steps that passed and failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+./dev setup || exit 1
+
+passed=0
+failed=0
+step() {
+  local name="$1" began=$SECONDS
+  shift
+  printf '\n=== %s\n' "$name"
+  if "$@"; then
+    passed=$((passed + 1))
+    printf '=== %s: passed (%d s)\n' "$name" $((SECONDS - began))
+  else
+    failed=$((failed + 1))
+    printf '=== %s: FAILED (%d s)\n' "$name" $((SECONDS - began))
+  fi
+}
+
+step "build" ./dev build
+step "lint" ./dev lint
+step "unit tests" ./dev test
+step "Raft scenarios" ./dev scenarios tests/scenarios
+step "simulation" ./dev sim --seeds "${CAIRN_CHECK_SEEDS:-200}"
+step "real processes and clients" ./dev system
+
+echo
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
