@@ -172,6 +172,7 @@ class Wal {
   io::Task<void> stop();
 
  private:
+  static constexpr int kReadAttemptsMax = 8;
   struct Parts;
   explicit Wal(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;

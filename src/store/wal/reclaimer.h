@@ -1,0 +1,71 @@
+/// Reclaimer: lets the oldest segments go.
+///
+/// Segments leave from the oldest on. Small records (hard states, snapshot marks, quarantines)
+/// never hold a segment: they are written again at the head. Entries hold it; above the log's
+/// bound, the few that a mostly dead segment still has are moved to the head too, as long as that
+/// gains more than it costs. Stopping anywhere is safe: the originals are part of the log until a
+/// batch behind the copies is durable.
+/// Threads: one reactor.
+/// Source:  docs/formats/wal.md, "What is written when".
+#pragma once
+
+#include <optional>
+
+#include "io/env.h"
+#include "io/sync.h"
+#include "store/wal/live_index.h"
+#include "store/wal/segment_files.h"
+#include "store/wal/writer.h"
+
+namespace cairn::wal {
+
+class Reclaimer {
+ public:
+  Reclaimer(io::Env env, const WalOptions& options, LiveIndex& index, SegmentFiles& files,
+            Writer& writer);
+
+  /// Cheap; after anything that may have made a segment useless.
+  void poke();
+  io::Task<void> run();  ///< until stop()
+  void stop();
+  uint64_t moved_count() const { return moved_count_; }
+
+ private:
+  bool is_over_limit() const { return files_.in_use_bytes() > options_.wal_bytes_max; }
+  bool has_work() const;
+  /// The first segment that entries hold, or that is still written to.
+  uint64_t first_held() const;
+  io::Task<bool> step();
+  io::Task<bool> release_segments(uint64_t below);
+  io::Task<bool> move_entries();
+  io::Task<Status> move_small(GroupId group, uint64_t below);
+  io::Task<Status> move_snapshot(GroupId group);
+  io::Task<Status> move_entry(LiveEntry entry);
+  /// A descriptor of the log, read back and verified. The last one read is kept.
+  io::Task<Status> read_descriptor(uint64_t sequence, uint16_t block);
+  io::Task<Status> throttle();
+
+  io::Env env_;
+  const WalOptions& options_;
+  LiveIndex& index_;
+  SegmentFiles& files_;
+  Writer& writer_;
+  io::Event wanted_;
+  bool is_stopping_ = false;
+  uint64_t given_up_at_ = 0;  ///< the newest segment when nothing could be done: try at the next
+  uint64_t moved_count_ = 0;
+  uint64_t moved_bytes_ = 0;  ///< since the last wait
+
+  struct Descriptor {
+    uint64_t sequence = 0;
+    uint16_t block = 0;
+    Buffer bytes;
+    BatchView view;
+  };
+  Descriptor descriptor_;
+
+  static constexpr size_t kEntriesPerPass = 256;
+  static constexpr uint64_t kMovedBytesMax = kMiB;  ///< in flight
+};
+
+}  // namespace cairn::wal
