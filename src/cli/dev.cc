@@ -211,6 +211,7 @@ Status wait_socket(DevState& state) {
 }
 
 Status bring_up(DevState& state, const DevFlags& flags) {
+  if (!is_running(state.nbd)) state.nbd.pid = 0;  // started last, below
   for (DevProcess* process : state.processes()) {
     if (process != &state.nbd) TRY(start_missing(state, *process, flags));
   }

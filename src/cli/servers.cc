@@ -202,7 +202,7 @@ void add_chunkserver_command(CLI::App& app, Action& action) {
       ->capture_default_str();
   command
       ->add_option("--tick-ms", flags->tick_ms,
-                   "Raft's tick; leaders are missed after 10 to 20 of them")
+                   "Raft's tick; leaders are missed after 8 to 16 of them")
       ->check(CLI::Range(10, 10'000))
       ->capture_default_str();
   command->add_option("--wal-max", flags->wal_max, "size that the log is kept under")

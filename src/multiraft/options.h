@@ -11,7 +11,7 @@ namespace cairn::multiraft {
 struct HostOptions {
   Duration tick = 100ms;
   /// An election begins between this many ticks and twice as many after the leader's last word.
-  uint32_t election_ticks = 10;
+  uint32_t election_ticks = 8;
   uint32_t heartbeat_ticks = 1;
   double lease_usable_fraction = 0.75;
 

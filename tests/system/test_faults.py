@@ -130,7 +130,7 @@ def test_a_paused_leader_is_replaced():
         try:
             began = time.monotonic()
             bench = cluster.cairn("bench", "--rw", "randwrite", "--depth", "8", "--seconds", "8",
-                                  "--json", "--range", "64M", check=False)
+                                  "--json", check=False)
             result = json.loads(bench.stdout)
             expect(result["errors"] == 0, bench.stdout)
             expect(result["iops"] > 10, bench.stdout)
