@@ -185,6 +185,11 @@ io::Task<Status> ChunkFilePool::give_back(std::string path) {
   co_return ok();
 }
 
+io::Task<Status> ChunkFilePool::sync() {
+  const auto running = CO_TRY(gate_.enter());
+  co_return co_await disk_.sync_directory(options_.directory);
+}
+
 // ---- the background
 
 io::Task<void> ChunkFilePool::run() {
@@ -194,7 +199,9 @@ io::Task<void> ChunkFilePool::run() {
     if (!pending_.empty() && env_.clock.now() >= retry_at_) {
       const Pending pending = pending_.front();
       pending_.pop_front();
+      is_settling_ = true;
       const Status settled = co_await settle_pending(pending);
+      is_settling_ = false;
       if (!settled.ok()) co_await on_format_failed(settled.error(), pending);
     } else if (wants_more()) {
       const Pending fresh{next_name(), {}};
@@ -307,7 +314,7 @@ io::Task<void> ChunkFilePool::on_format_failed(Error error, Pending pending) {
 
 void ChunkFilePool::update_gauges() {
   ready_gauge_.set(static_cast<int64_t>(ready_.size()));
-  pending_gauge_.set(static_cast<int64_t>(pending_.size()));
+  pending_gauge_.set(static_cast<int64_t>(pending_count()));
 }
 
 void ChunkFilePool::check_invariants() const {

@@ -52,10 +52,13 @@ class ChunkFilePool {
   io::Task<Result<std::string>> take(std::string to_path);
   /// Renames `path`, which nobody has open, back into the pool. kNotFound: there is no such file.
   io::Task<Status> give_back(std::string path);
+  /// Makes the renames of give_back() durable: a removal is, on either side of a rename, only as
+  /// durable as the directory that the file went to.
+  io::Task<Status> sync();
 
   size_t ready_count() const { return ready_.size(); }
   /// Files given back or found half-formatted that are not ready yet.
-  size_t pending_count() const { return pending_.size(); }
+  size_t pending_count() const { return pending_.size() + (is_settling_ ? 1 : 0); }
   /// Whether writes that may need a new chunk should be let in. At most
   /// `space_refresh_interval` old.
   bool has_space() const;
@@ -105,6 +108,7 @@ class ChunkFilePool {
   uint64_t on_demand_bytes_ = 0;  ///< being made right now
   bool is_refilling_ = false;
   bool is_stopping_ = false;
+  bool is_settling_ = false;  ///< one left pending_ and is being cleared
   Instant retry_at_{};
   Buffer zeros_;
 
