@@ -77,9 +77,10 @@ io::Task<Status> InPlaceStore::flush_handles(Copyset* copyset) {
     pins.emplace_back(*this, *handle);
     run.waiting.push_back(handle);
   }
-  if (std::exchange(copyset->are_names_dirty, false)) {
-    CO_TRY(co_await disk_.sync_directory(directory_of(copyset->id)));
-  }
+  const bool has_removals = std::exchange(copyset->has_removals, false);
+  const bool are_names_dirty = std::exchange(copyset->are_names_dirty, false);
+  if (has_removals) CO_TRY(co_await pool_.sync());
+  if (are_names_dirty) CO_TRY(co_await disk_.sync_directory(directory_of(copyset->id)));
   // Counted first: a worker may end before spawn() returns.
   run.workers_count = std::min(pins.size(), options_.flushes_inflight_max);
   for (size_t left = run.workers_count; left > 0; --left) {

@@ -34,6 +34,7 @@ struct InPlaceStore::Copyset {
   HandleList dirty;
   HandleList flushing;
   bool are_names_dirty = false;  ///< chunks came or went since the directory was synced
+  bool has_removals = false;     ///< those that went are durable with the pool's directory
   bool is_removing = false;      ///< nothing is created in it any more
   size_t users_count = 0;        ///< flows that hold a pointer to it across a suspension
   io::Semaphore flush_turn;

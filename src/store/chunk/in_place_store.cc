@@ -437,6 +437,7 @@ io::Task<Status> InPlaceStore::remove(CopysetId copyset, ChunkId chunk) {
       present->chunks.erase(chunk);
       --present->existing_count;
       present->are_names_dirty = true;
+      present->has_removals = true;
       removed = ok();
     } else {
       entry.is_busy = false;
