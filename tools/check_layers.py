@@ -85,7 +85,7 @@ def check():
         if user is None:
             errors.append(f"src/{relative}: lies in no folder that tools/check_layers.py knows")
             continue
-        is_test = path.name.endswith("_test.cc")
+        is_test = path.name.endswith(("_test.cc", "_test.h"))
         for number, line in enumerate(path.read_text().splitlines(), 1):
             match = INCLUDE.match(line)
             if not match:
@@ -97,7 +97,7 @@ def check():
                     errors.append(f"{where}: <{target}> belongs to {', '.join(sorted(users))}")
             if match.group(1) == "<":
                 continue
-            if target.startswith(("sim/", "tests/", "bench/")):
+            if target.startswith(("sim/", "tests/", "bench/")) or target.endswith("_test.h"):
                 if not is_test:
                     errors.append(f"{where}: only tests include {target}")
                 continue
