@@ -278,6 +278,7 @@ int main(int argc, char** argv) {
   using namespace cairn::bench;
   const double seconds = argc > 1 ? std::atof(argv[1]) : 1;
   std::printf("depth, 4 KiB calls over loopback, two processes; ratios to the plain exchange\n");
+  std::fflush(stdout);  // or each server's process would print it again
   for (const size_t depth : {1, 32, 128}) {
     // In turns, so that a machine that is busy for a while is busy for both.
     std::vector<Measured> plain;

@@ -71,7 +71,9 @@ Outcome read_all(ByteView stream, Rng* cuts) {
     while (!stream.empty() && !outcome.broken) {
       const size_t part_bytes =
           cuts ? std::min<size_t>(1 + cuts->below(100), stream.size()) : stream.size();
-      ByteView part = stream.first(part_bytes);
+      // Gone when the next part comes, as in a receive buffer: nothing may point into it then.
+      const std::vector<std::byte> received(stream.begin(), stream.begin() + part_bytes);
+      ByteView part = received;
       FrameReader::Step step;
       while ((step = reader.next(part)) == FrameReader::Step::kFrame) {
         Frame& frame = reader.frame();

@@ -45,6 +45,14 @@ TEST(Message, ALongErrorIsCutAndStillFitsWhatAnUnprovenPeerReads) {
   EXPECT_EQ(read.message(), std::string(899, 'x'));
 }
 
+TEST(Message, AnErrorMayQuoteWhatIsNotText) {
+  const OutgoingFrame frame =
+      encode_error(wire::Method::kPing, error(Errc::kNotFound, "no volume \xff\xfe"));
+  const Error read = decode_error(frame.head.view().subspan(kPrefixBytes));
+  EXPECT_EQ(read.code(), Errc::kNotFound);
+  EXPECT_EQ(read.message(), "no volume \xff\xfe");
+}
+
 TEST(Message, AnErrorCodeOfANewerPeerIsAnInternalError) {
   const Error read = decode_error(as_bytes(std::string_view("\x08\xc8\x01", 3)));
   EXPECT_EQ(read.code(), Errc::kInternal);

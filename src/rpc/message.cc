@@ -39,7 +39,7 @@ OutgoingFrame encode_error(wire::Method method, const Error& error) {
   wire::RpcError message;
   message.set_code(static_cast<uint32_t>(error.code()));
   std::string text = error.message().substr(0, kErrorTextBytesMax);
-  // A cut may have split a character, which proto3 strings must not have.
+  // A cut may have split a character.
   while (!text.empty() && text.size() == kErrorTextBytesMax && (text.back() & 0x80)) {
     text.pop_back();
   }
