@@ -15,7 +15,7 @@ namespace cairn::sim {
 
 namespace {
 
-constexpr unsigned kRealSecondsMax = 300;  ///< a seed that takes longer hangs
+constexpr unsigned kRealSecondsMax = 60;  ///< a seed that takes longer hangs
 constexpr size_t kReportBytesMax =
     32'000;  ///< fits into a pipe: a child never waits for its reader
 

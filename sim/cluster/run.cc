@@ -155,15 +155,8 @@ class Run {
     return complete(last.host(), last.read_all(), kServiceMax, "liveness: reading everything");
   }
 
-  std::string server_states() {
-    std::string text;
-    for (ServerNode* server : cluster_->servers()) {
-      if (server->has_started()) continue;
-      text += "; " + server->host().name() + " has not started " + server->start_error();
-    }
-    return text;
-  }
-
+  /// What does not end and where every replica stands, for the report of a failed liveness.
+  std::string server_states();
   std::string converge();
   io::Task<Status> fetch_replicas(rpc::Client* rpc);
   io::Task<void> stop_client(rpc::Client* rpc, bool* stopped);
@@ -193,6 +186,30 @@ class Run {
   std::unique_ptr<ElectionWatch> watch_;
   std::map<CopysetId, std::vector<ReplicaState>> replicas_;
 };
+
+std::string Run::server_states() {
+  std::string text;
+  for (auto& client : clients_) text += client->describe_pending();
+  for (ServerNode* server : cluster_->servers()) {
+    if (server->has_started()) continue;
+    text += "\n    " + server->host().name() + " has not started " + server->start_error();
+  }
+  std::map<GroupId, std::string> groups;
+  for (auto& server : cluster_->chunkservers()) {
+    if (!server->has_started() || !server->raft()) continue;
+    for (const auto& [group, node] : server->raft()->nodes()) {
+      const multiraft::NodeStatus status = node->status();
+      std::string& line = groups[group];
+      line += "\n      " + server->host().name() + (status.is_leader ? " leads" : " follows") +
+              " term " + to_string(status.term) + " log " + to_string(status.first) + ".." +
+              to_string(status.last) + " committed " + to_string(status.committed) + " applied " +
+              to_string(status.applied) + " snapshot " + to_string(status.snapshot) +
+              (status.error.empty() ? "" : " error " + status.error);
+    }
+  }
+  for (const auto& [group, line] : groups) text += "\n    copyset " + to_string(group) + line;
+  return text;
+}
 
 io::Task<Status> Run::fetch_replicas(rpc::Client* rpc) {
   replicas_.clear();

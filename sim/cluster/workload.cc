@@ -104,8 +104,16 @@ ClientNode::Range ClientNode::draw_range(Rng& rng) const {
   return range;
 }
 
-void ClientNode::judge(const Status& result, const std::string& what) {
+void ClientNode::begin_op(History::OpNumber op, const char* verb, const Range& range) {
+  pending_[op] = std::string(verb) + " of " + std::to_string(range.size_bytes) + " bytes of " +
+                 volume_name(range.volume) + " at " + std::to_string(range.offset_bytes);
+}
+
+void ClientNode::end_op(History::OpNumber op, const Status& result) {
+  const std::string what = pending_.at(op);
+  pending_.erase(op);
   if (result.ok()) return;
+  env_.logger.info("an operation failed", {{"what", what}, {"why", result.error().describe()}});
   switch (result.code()) {
     case Errc::kTimeout:
     case Errc::kUnavailable:
@@ -121,17 +129,24 @@ void ClientNode::judge(const Status& result, const std::string& what) {
   }
 }
 
+std::string ClientNode::describe_pending() const {
+  std::string text;
+  for (const auto& [op, what] : pending_) {
+    text += "\n    client " + std::to_string(number_) + " waits for its " + what;
+  }
+  return text;
+}
+
 io::Task<Status> ClientNode::read(Range range) {
   client::Volume& volume = *volumes_[range.volume];
   const auto op = history_.begin_read(range.volume, range.offset_bytes, range.size_bytes, number_);
+  begin_op(op, "read", range);
   Result<Buffer> data = co_await volume.read(range.offset_bytes, range.size_bytes);
-  if (!data.ok()) {
-    const Status failed = std::move(data).error();
-    judge(failed, "read at " + std::to_string(range.offset_bytes));
-    co_return failed;
-  }
-  history_.end_read(op, data->view());
-  co_return ok();
+  if (data.ok()) history_.end_read(op, data->view());
+  Status result = ok();
+  if (!data.ok()) result = std::move(data).error();
+  end_op(op, result);
+  co_return result;
 }
 
 io::Task<Status> ClientNode::write(Range range) {
@@ -141,9 +156,10 @@ io::Task<Status> ClientNode::write(Range range) {
   stamp_cells(range.volume, range.offset_bytes, stamp, data.mutable_view());
   const auto op =
       history_.begin_write(range.volume, range.offset_bytes, range.size_bytes, stamp, false);
+  begin_op(op, "write", range);
   Status written = co_await volume.write(range.offset_bytes, std::move(data));
-  judge(written, "write at " + std::to_string(range.offset_bytes));
   if (written.ok()) history_.end_write(op);
+  end_op(op, written);
   co_return written;
 }
 
@@ -152,10 +168,16 @@ io::Task<Status> ClientNode::zero(Range range, bool discard) {
   const WriteStamp stamp{number_, next_sequence_++};
   const auto op =
       history_.begin_write(range.volume, range.offset_bytes, range.size_bytes, stamp, true);
-  Status zeroed = discard ? co_await volume.discard(range.offset_bytes, range.size_bytes)
-                          : co_await volume.write_zeroes(range.offset_bytes, range.size_bytes);
-  judge(zeroed, "zeroes at " + std::to_string(range.offset_bytes));
+  begin_op(op, discard ? "discard" : "zeroes", range);
+  // Two statements: a conditional around co_await is where compilers have failed.
+  Status zeroed = ok();
+  if (discard) {
+    zeroed = co_await volume.discard(range.offset_bytes, range.size_bytes);
+  } else {
+    zeroed = co_await volume.write_zeroes(range.offset_bytes, range.size_bytes);
+  }
   if (zeroed.ok()) history_.end_write(op);
+  end_op(op, zeroed);
   co_return zeroed;
 }
 

@@ -3,6 +3,7 @@
 /// Threads: one.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,6 +49,9 @@ class ClientNode {
   /// Reads every volume whole into the history.
   io::Task<Status> read_all();
 
+  /// The operations under way, for the report of one that does not end.
+  std::string describe_pending() const;
+
   /// An error that no fault of the plan explains (corruption, a refusal); empty: none so far.
   const std::string& unexpected_error() const { return unexpected_error_; }
 
@@ -62,7 +66,8 @@ class ClientNode {
   io::Task<Status> read(Range range);
   io::Task<Status> write(Range range);
   io::Task<Status> zero(Range range, bool discard);
-  void judge(const Status& result, const std::string& what);
+  void begin_op(History::OpNumber op, const char* verb, const Range& range);
+  void end_op(History::OpNumber op, const Status& result);
 
   Host& host_;
   const uint32_t number_;
@@ -76,6 +81,7 @@ class ClientNode {
   size_t workers_count_ = 0;
   uint64_t ops_count_ = 0;
   uint64_t failed_ops_count_ = 0;
+  std::map<History::OpNumber, std::string> pending_;
   std::string unexpected_error_;
 };
 
