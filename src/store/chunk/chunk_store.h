@@ -50,6 +50,8 @@ class ChunkStore {
   virtual io::Task<Status> remove_copyset(CopysetId copyset) = 0;
   virtual std::vector<CopysetId> copysets() const = 0;                     ///< ascending
   virtual Result<std::vector<ChunkId>> list(CopysetId copyset) const = 0;  ///< ascending
+  /// Whether the chunk exists, so that a write to it needs no file of the pool.
+  virtual bool contains(CopysetId copyset, ChunkId chunk) const = 0;
 
   /// Replaces [offset, offset + data.size). The chunk is created if it is absent.
   virtual io::Task<Status> write(CopysetId copyset, ChunkId chunk, uint32_t offset_bytes,

@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-#include "store/chunk/testing.h"
+#include "store/chunk/store_bench_test.h"
 
 namespace cairn::chunk {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "io/real/reactor.h"
 #include "store/chunk/in_place_store.h"
-#include "store/chunk/testing.h"
+#include "store/chunk/store_bench_test.h"
 
 namespace cairn::chunk {
 namespace {

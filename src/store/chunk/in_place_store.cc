@@ -198,6 +198,13 @@ Result<std::vector<ChunkId>> InPlaceStore::list(CopysetId copyset) const {
   return ids;
 }
 
+bool InPlaceStore::contains(CopysetId copyset, ChunkId chunk) const {
+  const Copyset* present = find(copyset);
+  if (present == nullptr) return false;
+  const auto found = present->chunks.find(chunk);
+  return found != present->chunks.end() && found->second.exists;
+}
+
 // ---- handles
 
 InPlaceStore::Handle* InPlaceStore::find_open(CopysetId copyset, ChunkId chunk) const {

@@ -45,6 +45,7 @@ class InPlaceStore : public ChunkStore {
   io::Task<Status> remove_copyset(CopysetId copyset) override;
   std::vector<CopysetId> copysets() const override;
   Result<std::vector<ChunkId>> list(CopysetId copyset) const override;
+  bool contains(CopysetId copyset, ChunkId chunk) const override;
   bool try_write(CopysetId copyset, ChunkId chunk, uint32_t offset_bytes, const Buffer& data,
                  Status* result) override;
   io::Task<Status> write(CopysetId copyset, ChunkId chunk, uint32_t offset_bytes,

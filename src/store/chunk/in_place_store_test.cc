@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "store/chunk/inspect.h"
-#include "store/chunk/testing.h"
+#include "store/chunk/store_bench_test.h"
 
 namespace cairn::chunk {
 namespace {
@@ -55,6 +55,9 @@ TEST_F(InPlaceStoreTest, ReadsWhatWasWrittenAndZerosElsewhere) {
   expect_blocks(kChunk, 5, zeros(11));
   expect_blocks(ChunkId(99), 0, zeros(16));
   EXPECT_THAT(*store().list(kCopyset), ElementsAre(kChunk));
+  EXPECT_TRUE(store().contains(kCopyset, kChunk));
+  EXPECT_FALSE(store().contains(kCopyset, ChunkId(99)));
+  EXPECT_FALSE(store().contains(CopysetId(99), kChunk));
   const auto all = bench_.read(kCopyset, kChunk, 0, 16);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(all->data()) % 4096, 0u);
   EXPECT_TRUE(same_bytes(all->view().subspan(2 * kBlockBytes, 3 * kBlockBytes), data.view()));
