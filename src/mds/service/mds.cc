@@ -6,20 +6,11 @@
 
 namespace cairn::mds {
 
-namespace {
-
-io::Env named(io::Env env) {
-  env.logger = env.logger.named("mds");
-  return env;
-}
-
-}  // namespace
-
 /// In the order of their dependence: what is made first is destroyed last.
 struct Mds::Parts {
   Parts(io::Env env, kv::MetaStore& store, Options options)
       : client(env, rpc::ClientOptions(), options.cluster_key),
-        context(named(env), store, client, options),
+        context(env, store, client, options),
         service(context),
         server(env, rpc::ServerOptions(), options.cluster_key) {}
 
