@@ -16,9 +16,10 @@ Reclaimer::Reclaimer(io::Env env, const WalOptions& options, LiveIndex& index, S
 bool Reclaimer::has_work() const {
   const auto& segments = index_.segments();
   if (is_stopping_ || writer_.failed() || segments.size() < 2) return false;
-  if (segments.back().sequence == given_up_at_) return false;
   if (segments.front().sequence >= writer_.lowest_busy_sequence()) return false;
-  return segments.front().live_entries == 0 || is_over_limit();
+  const uint64_t newest = segments.back().sequence;
+  if (segments.front().live_entries == 0) return newest != release_given_up_at_;
+  return is_over_limit() && newest != move_given_up_at_;
 }
 
 void Reclaimer::poke() {
@@ -35,11 +36,8 @@ io::Task<void> Reclaimer::run() {
     co_await wanted_.wait();
     wanted_.reset();
     while (has_work()) {
-      const bool progressed = co_await step();
+      co_await step();
       descriptor_ = {};
-      if (!progressed && !index_.segments().empty()) {
-        given_up_at_ = index_.segments().back().sequence;
-      }
     }
   }
 }
@@ -52,10 +50,15 @@ uint64_t Reclaimer::first_held() const {
   return busy;
 }
 
-io::Task<bool> Reclaimer::step() {
+io::Task<void> Reclaimer::step() {
   const uint64_t below = first_held();
-  if (below > index_.segments().front().sequence) co_return co_await release_segments(below);
-  co_return co_await move_entries();
+  if (below > index_.segments().front().sequence) {
+    const bool released = co_await release_segments(below);
+    if (!released) release_given_up_at_ = index_.segments().back().sequence;
+  } else {
+    const bool moved = co_await move_entries();
+    if (!moved) move_given_up_at_ = index_.segments().back().sequence;
+  }
 }
 
 io::Task<bool> Reclaimer::release_segments(uint64_t below) {

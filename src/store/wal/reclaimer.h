@@ -35,7 +35,7 @@ class Reclaimer {
   bool has_work() const;
   /// The first segment that entries hold, or that is still written to.
   uint64_t first_held() const;
-  io::Task<bool> step();
+  io::Task<void> step();
   io::Task<bool> release_segments(uint64_t below);
   io::Task<bool> move_entries();
   io::Task<Status> move_small(GroupId group, uint64_t below);
@@ -52,7 +52,9 @@ class Reclaimer {
   Writer& writer_;
   io::Event wanted_;
   bool is_stopping_ = false;
-  uint64_t given_up_at_ = 0;  ///< the newest segment when nothing could be done: try at the next
+  // The newest segment when nothing could be done: it is tried again when there is a newer one.
+  uint64_t release_given_up_at_ = 0;
+  uint64_t move_given_up_at_ = 0;
   uint64_t moved_count_ = 0;
   uint64_t moved_bytes_ = 0;  ///< since the last wait
 

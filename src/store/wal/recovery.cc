@@ -62,6 +62,8 @@ class Reader {
   io::Task<Status> read_header(FoundSegment& segment);
   io::Task<Status> find_end();
   io::Task<Status> replay_all();
+  io::Task<Status> replay_from(uint64_t oldest_sequence);
+  bool has_segment(uint64_t sequence) const;
   Status check_found() const;
   void sort_out();
   io::Task<Result<SegmentScan>> scan(const FoundSegment& segment, bool verify_payloads);
@@ -72,7 +74,8 @@ class Reader {
   std::vector<FoundSegment> found_;  ///< ascending
   RecoveredLog log_;
   uint64_t durable_up_to_ = 0;
-  Buffer scanned_bytes_;  ///< what the last scan points into
+  uint64_t oldest_sequence_ = 0;  ///< a durable batch says so; 0: none was found
+  Buffer scanned_bytes_;          ///< what the last scan points into
 };
 
 io::Task<Result<RecoveredLog>> Reader::run() {
@@ -141,20 +144,42 @@ io::Task<Result<SegmentScan>> Reader::scan(const FoundSegment& segment, bool ver
   co_return found;
 }
 
-/// What was durable for sure: marks only grow along the log, so the last segment that holds any
-/// valid batch knows the greatest.
+/// What was durable for sure, and where the log begins for sure: marks only grow along the log, so
+/// the last segments that hold any valid batch know the greatest.
 io::Task<Status> Reader::find_end() {
   for (auto at = found_.rbegin(); at != found_.rend(); ++at) {
     const auto segment = CO_TRY(co_await scan(*at, false));
     for (const ScannedBatch& batch : segment.batches) {
       durable_up_to_ = std::max(durable_up_to_, batch.view.header.durable_up_to);
     }
-    if (!segment.batches.empty()) break;
+    for (const ScannedBatch& batch : segment.batches) {
+      const BatchHeader& header = batch.view.header;
+      if (header.number > durable_up_to_) continue;
+      oldest_sequence_ = std::max(oldest_sequence_, header.oldest_sequence);
+    }
+    if (oldest_sequence_ != 0) break;
   }
   co_return ok();
 }
 
+bool Reader::has_segment(uint64_t sequence) const {
+  return std::ranges::binary_search(found_, sequence, {}, &FoundSegment::sequence);
+}
+
+/// Files of segments that have left the log may still be there, some of them recycled: what stands
+/// before such a hole was ended by records that are gone.
+
 io::Task<Status> Reader::replay_all() {
+  CO_TRY(co_await replay_from(oldest_sequence_));
+  // Batches that were not proven durable, but are whole, may have let more segments go.
+  const uint64_t oldest = log_.replay.oldest_sequence();
+  if (log_.replay.first_sequence() < oldest && has_segment(oldest)) {
+    CO_TRY(co_await replay_from(oldest));
+  }
+  co_return ok();
+}
+
+io::Task<Status> Reader::replay_from(uint64_t oldest_sequence) {
   log_.replay = Replay(durable_up_to_);
   std::vector<uint64_t> limits(found_.size(), UINT64_MAX);
   uint64_t limit = UINT64_MAX;
@@ -163,6 +188,7 @@ io::Task<Status> Reader::replay_all() {
     if (found_[i].header) limit = std::min(limit, found_[i].header->first_batch);
   }
   for (size_t i = 0; i < found_.size(); ++i) {
+    if (found_[i].sequence < oldest_sequence) continue;
     const auto segment = CO_TRY(co_await scan(found_[i], true));
     log_.replay.add_segment(segment, limits[i]);
   }

@@ -27,9 +27,10 @@ struct Wal::Parts {
   uint64_t drop_old_segments(uint64_t oldest_sequence);
   io::Task<Status> write_opening(Replay replay);
   void append_quarantines(const Replay& replay);
-  void start_background();
-  io::Task<void> keep_files();
-  io::Task<void> reclaim();
+  static void start_background(const std::shared_ptr<Parts>& parts);
+  static io::Task<void> keep_files(std::shared_ptr<Parts> parts);
+  static io::Task<void> reclaim(std::shared_ptr<Parts> parts);
+  static io::Task<void> close_gate(std::shared_ptr<Parts> parts);
 
   io::Env env;
   io::Disk& disk;
@@ -91,10 +92,10 @@ io::Task<Result<std::unique_ptr<Wal>>> Wal::open(io::Env env, io::Disk& disk, Wa
   CO_TRY(co_await disk.sync_directory(
       slash == std::string::npos ? std::string(".") : options.directory.substr(0, slash)));
   auto log = CO_TRY(co_await recover(env, disk, options));
-  auto parts = std::make_unique<Parts>(env, disk, std::move(options), listener);
+  auto parts = std::make_shared<Parts>(env, disk, std::move(options), listener);
   CO_TRY(co_await parts->begin(std::move(log), recovered));
   parts->writer.unmute();
-  parts->start_background();
+  Parts::start_background(parts);
   co_return std::unique_ptr<Wal>(new Wal(std::move(parts)));
 }
 
@@ -141,6 +142,12 @@ void Wal::Parts::load(RecoveredLog& log, std::vector<RecoveredGroup>* recovered)
     summary.gaps.push_back(gap.what);
     env.logger.error("batches of the log are missing", {{"gap", gap.what}});
   }
+  env.logger.info("the log was read back", {{"segments", summary.segments_count},
+                                            {"batches", summary.batches_count},
+                                            {"records", summary.records_count},
+                                            {"last_batch", log.replay.last_batch()},
+                                            {"groups", log.replay.groups().size()},
+                                            {"oldest_segment", log.replay.oldest_sequence()}});
   if (!log.replay.cut_reason().empty()) {
     env.logger.info("a torn tail was cut",
                     {{"why", log.replay.cut_reason()}, {"batches_cut", summary.batches_cut}});
@@ -189,32 +196,42 @@ void Wal::Parts::append_quarantines(const Replay& replay) {
   }
 }
 
-void Wal::Parts::start_background() {
-  writer.on_progress([this] { reclaimer.poke(); });
-  env.executor.spawn(keep_files());
-  env.executor.spawn(reclaim());
+void Wal::Parts::start_background(const std::shared_ptr<Parts>& parts) {
+  Reclaimer& reclaimer = parts->reclaimer;
+  parts->writer.on_progress([&reclaimer] { reclaimer.poke(); });
+  parts->env.executor.spawn(keep_files(parts));
+  parts->env.executor.spawn(reclaim(parts));
   reclaimer.poke();
 }
 
-io::Task<void> Wal::Parts::keep_files() {
-  auto inside = gate.enter();
+io::Task<void> Wal::Parts::keep_files(std::shared_ptr<Parts> parts) {
+  auto inside = parts->gate.enter();
   CHECK(inside.ok());
-  co_await files.run(
-      [this] {
+  Writer& writer = parts->writer;
+  co_await parts->files.run(
+      [&writer] {
         writer.poke();
         writer.progress().notify_all();
       },
-      [this](Error reason) { writer.fail(reason.within("preparing a log segment")); });
+      [&writer](Error reason) { writer.fail(reason.within("preparing a log segment")); });
 }
 
-io::Task<void> Wal::Parts::reclaim() {
-  auto inside = gate.enter();
+io::Task<void> Wal::Parts::reclaim(std::shared_ptr<Parts> parts) {
+  auto inside = parts->gate.enter();
   CHECK(inside.ok());
-  co_await reclaimer.run();
+  co_await parts->reclaimer.run();
 }
 
-Wal::Wal(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
-Wal::~Wal() = default;
+io::Task<void> Wal::Parts::close_gate(std::shared_ptr<Parts> parts) {
+  co_await parts->gate.close();
+}
+
+Wal::Wal(std::shared_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Wal::~Wal() {
+  parts_->writer.abandon();
+  parts_->files.stop();
+  parts_->reclaimer.stop();
+}
 
 Lsn Wal::append_entry(GroupId group, const Entry& entry) {
   CHECK(!group.is_none() && entry.head.size_bytes() <= kHeadBytesMax);
@@ -268,8 +285,9 @@ Lsn Wal::append_remove_group(GroupId group) {
 }
 
 io::Task<Result<Buffer>> Wal::read_payload(GroupId group, LogIndex index) {
-  auto inside = CO_TRY(parts_->gate.enter());
-  Parts& parts = *parts_;
+  const std::shared_ptr<Parts> held = parts_;
+  auto inside = CO_TRY(held->gate.enter());
+  Parts& parts = *held;
   const auto name = [&] { return "entry " + to_string(index) + " of group " + to_string(group); };
   // The entry may be moved to another segment while it is read: then it is read there.
   for (int attempt = 0; attempt < kReadAttemptsMax; ++attempt) {
@@ -356,6 +374,14 @@ io::Task<void> Wal::stop() {
   parts_->reclaimer.stop();
   parts_->files.stop();
   parts_->writer.progress().notify_all();
+  if (failed()) {
+    parts_->env.executor.spawn(Parts::close_gate(parts_));
+    const Instant until = parts_->env.clock.now() + kStopWaitMax;
+    while (parts_->gate.holders_count() > 0 && parts_->env.clock.now() < until) {
+      co_await parts_->env.clock.sleep(kStopWaitMax / 100);
+    }
+    co_return;
+  }
   co_await parts_->gate.close();
   parts_->index.check_invariants();
 }

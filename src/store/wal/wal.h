@@ -167,15 +167,17 @@ class Wal {
   const RecoverySummary& recovery() const;
   uint64_t store_token() const;
 
-  /// Writes what is pending and a closing mark, unless the log has failed; then waits for what is
-  /// under way, except for a write that hangs.
+  /// Writes what is pending and a closing mark, and waits for what is under way; of a log that has
+  /// failed not for long, because its device may hang.
   io::Task<void> stop();
 
  private:
   static constexpr int kReadAttemptsMax = 8;
   struct Parts;
-  explicit Wal(std::unique_ptr<Parts> parts);
-  std::unique_ptr<Parts> parts_;
+  explicit Wal(std::shared_ptr<Parts> parts);
+  static constexpr Duration kStopWaitMax = std::chrono::seconds(1);
+  /// Shared with the flows in the background: one that hangs in the device outlives the Wal.
+  std::shared_ptr<Parts> parts_;
 };
 
 }  // namespace cairn::wal

@@ -119,29 +119,6 @@ class Story {
     }
     EXPECT_TRUE(prefix == recovered) << "of " << appended_.size() << " operations, "
                                      << to_string(acknowledged_) << " acknowledged";
-    if (getenv("WALV") && prefix != recovered) {
-      for (auto& [id, g] : prefix) {
-        if (!recovered.contains(id)) {
-          fprintf(stderr, "missing group %lu\n", id);
-          continue;
-        }
-        const auto& r = recovered.at(id);
-        if (!(r == g))
-          fprintf(stderr,
-                  "group %lu: hs %d (%lu/%lu %lu/%lu %lu/%lu) snap %d (%lu %lu) '%s' '%s' entries "
-                  "%d (%zu %zu; %lu-%lu %lu-%lu)\n",
-                  id, r.hard_state == g.hard_state, g.hard_state.term.value(),
-                  r.hard_state.term.value(), g.hard_state.vote, r.hard_state.vote,
-                  g.hard_state.commit.value(), r.hard_state.commit.value(),
-                  r.snapshot == g.snapshot, g.snapshot ? g.snapshot->first : 0,
-                  r.snapshot ? r.snapshot->first : 0, g.snapshot_data.c_str(),
-                  r.snapshot_data.c_str(), r.entries == g.entries, g.entries.size(),
-                  r.entries.size(), g.entries.empty() ? 0 : g.entries.begin()->first, g.last(),
-                  r.entries.empty() ? 0 : r.entries.begin()->first, r.last());
-      }
-      for (auto& [id, g] : recovered)
-        if (!prefix.contains(id)) fprintf(stderr, "extra group %lu\n", id);
-    }
     model_ = recovered;
     appended_.clear();
     acknowledged_ = Lsn();
@@ -204,7 +181,6 @@ TEST(WalCrash, EveryAcknowledgedRecordIsRecoveredInOrderAndNothingElse) {
   uint64_t moved = 0, recycled = 0, cut = 0;
   for (uint64_t seed = 1; seed <= 300 && !HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    if (getenv("WALV")) fprintf(stderr, "seed %lu\n", seed);
     Story story(seed);
     story.run(6);
     checked += story.checked();

@@ -40,6 +40,12 @@ Writer::~Writer() {
   life_->writer = nullptr;
 }
 
+void Writer::abandon() {
+  is_muted_ = true;
+  progress_callback_ = {};
+  fail(error(Errc::kClosed, "the log was closed"));
+}
+
 void Writer::start(const LogEnd& end) {
   CHECK(end.token != 0 && end.next_batch != 0 && last_lsn_.is_zero());
   end_ = end;
@@ -284,8 +290,10 @@ void Writer::fail(Error reason) {
   failure_ = reason;
   watchdog_.disarm();
   idle_.disarm();
-  env_.logger.error("the log has failed: nothing more becomes durable",
-                    {{"error", reason.describe()}, {"durable_lsn", durable_lsn_}});
+  if (reason.code() != Errc::kClosed) {
+    env_.logger.error("the log has failed: nothing more becomes durable",
+                      {{"error", reason.describe()}, {"durable_lsn", durable_lsn_}});
+  }
   progress_.notify_all();
   if (progress_callback_) progress_callback_();
   if (!is_muted_) listener_.on_failed(std::move(reason));

@@ -35,6 +35,8 @@ class Writer : public io::TurnHook {
 
   /// Before the first append; the first batch is marked as an opening.
   void start(const LogEnd& end);
+  /// Its Wal is gone: whatever is still under way has no effect and tells nobody.
+  void abandon();
   /// From now on the listener is told.
   void unmute() { is_muted_ = false; }
 
