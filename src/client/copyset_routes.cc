@@ -42,10 +42,17 @@ const Member* LeaderSearch::choose(const CopysetRoute& route, Instant now) const
   const Member* best = nullptr;
   for (const Member& member : route.members) {
     if (has_tried(member.node)) continue;
-    if (member.suspect_until <= now) return &member;
     if (!best || member.suspect_until < best->suspect_until) best = &member;
   }
+  // Somebody is there and knows of no leader yet: an election. To ask those that were silent a
+  // moment ago would only hold up the next round.
+  if (best && best->suspect_until > now && was_answered_) return nullptr;
   return best;
+}
+
+void LeaderSearch::start_round() {
+  tried_.clear();
+  was_answered_ = false;
 }
 
 void LeaderSearch::end_round(const CopysetRoute& route) {
@@ -56,6 +63,7 @@ void LeaderSearch::end_round(const CopysetRoute& route) {
 
 void LeaderSearch::redirected(CopysetRoute& route, NodeId node, NodeId hint, Instant now) {
   if (!has_tried(node)) tried_.push_back(node);
+  was_answered_ = true;
   const Member* told = route.find(hint);
   // A hint to one that just failed is the follower's old view: the route is not turned back to it,
   // and choose() still comes to it, after the others.
@@ -70,8 +78,11 @@ void LeaderSearch::redirected(CopysetRoute& route, NodeId node, NodeId hint, Ins
 void LeaderSearch::failed(CopysetRoute& route, NodeId node, Instant now, Duration suspicion) {
   if (!has_tried(node)) tried_.push_back(node);
   if (route.leader == node) route.leader = NodeId();
-  Member* member = route.find(node);
-  if (member && suspicion > Duration::zero()) member->suspect_until = now + suspicion;
+  if (suspicion == Duration::zero()) {
+    was_answered_ = true;
+  } else if (Member* member = route.find(node)) {
+    member->suspect_until = now + suspicion;
+  }
 }
 
 CopysetRoute* CopysetRoutes::find(CopysetId copyset) {

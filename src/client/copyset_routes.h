@@ -22,7 +22,7 @@ class MdsCaller;
 struct Member {
   NodeId node;
   io::Address address;
-  Instant suspect_until{};  ///< did not answer lately: asked after the others
+  Instant suspect_until{};  ///< did not answer: asked after the others, the later the time
 };
 
 /// One copyset. The decisions on it are plain functions of it: see LeaderSearch.
@@ -39,12 +39,13 @@ struct CopysetRoute {
 };
 
 /// One operation's way through a copyset's members: the leader as far as known, then the others,
-/// each once a round, those that did not answer lately last.
+/// each at most once a round, those that failed to answer last; those that did so a moment ago only
+/// where nobody else answered.
 class LeaderSearch {
  public:
   /// Whom to ask now; null when this round has asked everybody: pause, then start_round().
   const Member* choose(const CopysetRoute& route, Instant now) const;
-  void start_round() { tried_.clear(); }
+  void start_round();
   /// Nobody is worth asking before the next round.
   void end_round(const CopysetRoute& route);
 
@@ -56,6 +57,7 @@ class LeaderSearch {
  private:
   bool has_tried(NodeId node) const;
   std::vector<NodeId> tried_;
+  bool was_answered_ = false;  ///< in this round
 };
 
 class CopysetRoutes {

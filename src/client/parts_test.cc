@@ -298,8 +298,11 @@ TEST(LeaderSearch, AnOldHintDoesNotTurnTheRouteBackToADeadLeader) {
   search.redirected(route, NodeId(2), NodeId(1), now);
   EXPECT_TRUE(route.leader.is_none());
   EXPECT_EQ(search.choose(route, now)->node, NodeId(3));
+  search.redirected(route, NodeId(3), NodeId(1), now);
+  EXPECT_EQ(search.choose(route, now), nullptr) << "the others are there: wait for their election";
   LeaderSearch other;
   EXPECT_NE(other.choose(route, now)->node, NodeId(1)) << "others avoid it for a while";
+  other.redirected(route, NodeId(2), NodeId(1), now + 2s);
   EXPECT_EQ(other.choose(route, now + 2s)->node, NodeId(1)) << "and then it is trusted again";
 }
 

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "client/fake_cluster.h"
+#include "client/fake_cluster_test.h"
 #include "sim/io/world.h"
 
 namespace cairn::nbd {
