@@ -79,6 +79,8 @@ Result<SimOptions> parse_options(const std::vector<std::string>& arguments) {
       options.wants_help = true;
     } else if (argument == "--verbose" || argument == "-v") {
       options.run.verbose = true;
+    } else if (argument == "--debug") {
+      options.run.verbose = options.run.debug = true;
     } else if (argument.starts_with("-")) {
       if (i + 1 == arguments.size()) {
         return error(Errc::kInvalidArgument, argument + " is unknown or wants a value; see --help");
@@ -137,6 +139,7 @@ under the faults that the seed draws, and checks that it lost nothing: docs/simu
                     ack-before-flush, forget-vote, read-without-lease
   --repeat PERCENT  of the seeds are run twice and compared; default 5
   --verbose         print what happens, with its virtual time
+  --debug           the same with everything that the servers log
 
 Ends with 0 if every seed passed (with --bug: if the bug was found), else with 1.
 )";

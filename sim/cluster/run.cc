@@ -47,7 +47,9 @@ class Run {
  public:
   explicit Run(const RunOptions& options)
       : world_(options.seed), sink_(world_), plan_(draw(world_.rng(), options)) {
-    if (options.verbose) world_.set_log(&sink_, LogLevel::kInfo);
+    if (options.verbose) {
+      world_.set_log(&sink_, options.debug ? LogLevel::kDebug : LogLevel::kInfo);
+    }
     for (uint32_t number = 0; number < plan_.shape.volumes_count; ++number) {
       history_.add_volume(number, unit_of_volume(number));
     }

@@ -16,6 +16,7 @@ struct RunOptions {
   Profile profile = Profile::kCluster;
   PlantedBug bug = PlantedBug::kNone;
   bool verbose = false;  ///< every event of note on standard output, with its virtual time
+  bool debug = false;    ///< with verbose: everything that the servers log
 };
 
 struct Outcome {

@@ -211,10 +211,11 @@ void Group::dispatch(raft::Message message) {
   }
 }
 
-bool Group::is_redundant_commit_notice(const raft::Message& message) const {
+bool Group::is_redundant_commit_notice(const raft::Message& message) {
   // An append without entries that only tells a follower, whose window is open, what is committed:
   // the next append or heartbeat says it as well, and each of these costs a frame and an answer.
   if (message.type != raft::MessageType::kAppend || !message.entries.empty()) return false;
+  if (suspects_.erase(message.to) > 0) return false;
   const raft::Progress* progress = raw_->progress(message.to);
   return progress && progress->state == raft::ProgressState::kReplicate &&
          !progress->inflights.full();

@@ -15,6 +15,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "base/planted_bug.h"
 #include "io/env.h"
@@ -111,7 +112,7 @@ class Group {
   void note_role();
   void dispatch(raft::Message message);
   void send_to_peer(raft::Message message);
-  bool is_redundant_commit_notice(const raft::Message& message) const;
+  bool is_redundant_commit_notice(const raft::Message& message);
   void step(raft::Message message);
   void fail_proposals(const Error& reason);
 
@@ -187,6 +188,9 @@ class Group {
   LeaderLease lease_;
   VoteGuard guard_;
   uint64_t heartbeat_stamp_ = 0;  ///< of the heartbeat that is being answered
+  /// Followers that answered a heartbeat while appends to them were unanswered: the next append
+  /// without entries goes out, since its refusal is what tells that those were lost.
+  std::set<NodeId> suspects_;
 
   // Snapshots.
   std::deque<raft::Message> held_appends_;  ///< behind a snapshot that is being installed

@@ -30,6 +30,8 @@ void Group::receive_heartbeat_answer(NodeId from, Term term, uint64_t stamp) {
   if (is_leader() && term == raw_->term()) {
     lease_.on_answer(from, to_instant(stamp));
     if (progress_.has_waiters()) progress_.notify_all();
+    const raft::Progress* progress = raw_->progress(from);
+    if (progress && progress->match < raw_->last_index()) suspects_.insert(from);
   }
   raft::Message message;
   message.type = raft::MessageType::kHeartbeatResponse;
