@@ -75,6 +75,7 @@ class Reader {
   RecoveredLog log_;
   uint64_t durable_up_to_ = 0;
   uint64_t oldest_sequence_ = 0;  ///< a durable batch says so; 0: none was found
+  bool is_unreadable_ = false;    ///< the device refused a block somewhere
   Buffer scanned_bytes_;          ///< what the last scan points into
 };
 
@@ -141,6 +142,7 @@ io::Task<Result<SegmentScan>> Reader::scan(const FoundSegment& segment, bool ver
       CO_TRY(scan_segment(scanned_bytes_.view(), segment.sequence, log_.token, verify_payloads));
   found.file_bytes = segment.file_bytes;
   found.unreadable_bytes = read.unreadable_bytes;
+  is_unreadable_ |= read.unreadable_bytes.has_value();
   co_return found;
 }
 
@@ -214,7 +216,7 @@ Status Reader::check_found() const {
                                        "changed");
     }
   }
-  if (durable_up_to_ > 0 || options_.must_exist) {
+  if (durable_up_to_ > 0 || is_unreadable_ || options_.must_exist) {
     return error(Errc::kCorrupt, "nothing of the log in " + options_.directory +
                                      " can be read; nothing was changed");
   }

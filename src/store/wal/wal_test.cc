@@ -3,6 +3,7 @@
 
 #include "sim/io/world.h"
 #include "store/wal/format.h"
+#include "store/wal/inspect.h"
 #include "store/wal/model.h"
 
 namespace cairn::wal {
@@ -689,6 +690,73 @@ TEST_F(WalTest, AnUnreadableBlockIsNotATornTail) {
   disk.set_error_rate(sim::DiskOperation::kRead, 1.0);
   const auto opened = try_open();
   EXPECT_NE(opened.code(), Errc::kOk) << "a disk that cannot be read holds no empty log";
+  disk.set_error_rate(sim::DiskOperation::kRead, 0);
+  open();
+  EXPECT_EQ(group(1)->entries.size(), 1u);
+}
+
+TEST_F(WalTest, AReadErrorThatGoesAwayCostsNothing) {
+  open();
+  for (uint64_t i = 1; i <= 60; ++i) entry_and_wait(1, i, 16384);
+  close();
+  for (uint64_t n = 1; n <= 8; ++n) disk.fail_operation(sim::DiskOperation::kRead, 7);
+  open();
+  EXPECT_EQ(reason(1), "");
+  EXPECT_EQ(group(1)->entries.size(), 60u);
+}
+
+// ---- the inspector
+
+TEST_F(WalTest, TheInspectorShowsWhatIsThereAndChangesNothing) {
+  open();
+  turn([&] {
+    hard_state(1, 3);
+    entry(1, 1);
+    entry(2, 1);
+    mark(2, 1);
+  });
+  wait();
+  close();
+  const uint64_t hash = disk.hash();
+  std::vector<std::string> lines;
+  const auto print = [&](std::string_view line) { lines.emplace_back(line); };
+  const auto summary = world.run(host, inspect(host.env(), disk, {}, print));
+  ASSERT_TRUE(summary.ok()) << summary.error().describe();
+  EXPECT_EQ(disk.hash(), hash);
+  EXPECT_EQ(summary->problems_count, 0u);
+  EXPECT_EQ(summary->groups_count, 2u);
+  EXPECT_EQ(summary->records_count, 4u);
+  const auto has = [&](std::string_view part) {
+    return std::ranges::any_of(
+        lines, [&](const std::string& line) { return line.find(part) != std::string::npos; });
+  };
+  EXPECT_TRUE(has("record kind=hard_state group=1 term=3 vote=2 commit=0"));
+  EXPECT_TRUE(has("record kind=entry group=2 index=1 term=1 type=7 payload_bytes=4096"));
+  EXPECT_TRUE(has("group group=2 term=0 vote=0 commit=0 snapshot_index=1"));
+
+  lines.clear();
+  const InspectOptions only{.group = GroupId(2), .json = true};
+  ASSERT_TRUE(world.run(host, inspect(host.env(), disk, only, print)).ok());
+  EXPECT_FALSE(has("\"group\":1,"));
+  EXPECT_TRUE(has("{\"what\":\"record\",\"kind\":\"snapshot\",\"group\":2,\"index\":1,"));
+  for (const auto& line : lines) EXPECT_TRUE(line.starts_with("{") && line.ends_with("}")) << line;
+}
+
+TEST_F(WalTest, TheInspectorCountsProblems) {
+  open();
+  for (uint64_t i = 1; i <= 3; ++i) entry_and_wait(1, i);
+  const auto batch = find_batch_with(1, 2);
+  close();
+  rot(batch.sequence, batch.offset_bytes + batch.descriptor_bytes);
+  std::string text;
+  const auto print = [&](std::string_view line) { text += std::string(line) + "\n"; };
+  const auto summary = world.run(host, inspect(host.env(), disk, {.directory = "wal"}, print));
+  ASSERT_TRUE(summary.ok());
+  EXPECT_EQ(summary->problems_count, 2u);
+  EXPECT_NE(text.find("damage=payload_is_rotten"), std::string::npos) << text;
+  EXPECT_NE(text.find("quarantine=the payload of entry 2"), std::string::npos) << text;
+  EXPECT_EQ(world.run(host, inspect(host.env(), disk, {.directory = "nowhere"}, print)).code(),
+            Errc::kNotFound);
 }
 
 }  // namespace
