@@ -34,7 +34,8 @@ class StoreBench {
     auto opened_pool = run(pool::ChunkFilePool::open(host.env(), disk(), pool_options));
     if (!opened_pool.ok()) return opened_pool.error();
     pool = std::move(*opened_pool);
-    auto opened = run(InPlaceStore::open(host.env(), disk(), *pool, options));
+    io::Disk& on = disk_under_test != nullptr ? *disk_under_test : disk();
+    auto opened = run(InPlaceStore::open(host.env(), on, *pool, options));
     if (!opened.ok()) {
       stop();
       return opened.error();
@@ -82,6 +83,7 @@ class StoreBench {
   sim::Host& host;
   StoreOptions options;
   pool::PoolOptions pool_options;
+  io::Disk* disk_under_test = nullptr;  ///< what the store uses instead of disk(), if set
   std::unique_ptr<pool::ChunkFilePool> pool;
   std::unique_ptr<InPlaceStore> store;
 };
