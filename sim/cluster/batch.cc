@@ -158,6 +158,10 @@ class Batch {
                            : "the process died (" + describe_death(status) + ")";
     }
     judge(job, outcome);
+    if (!job.is_repetition && ++ended_count_ % 100 == 0) {
+      std::printf("%llu seeds have run\n", static_cast<unsigned long long>(ended_count_));
+      std::fflush(stdout);
+    }
   }
 
   static std::string describe_death(int status) {
@@ -192,8 +196,6 @@ class Batch {
       return;
     }
     ++totals_.passed_count;
-    const uint64_t done = totals_.passed_count + totals_.failed_count;
-    if (done % 100 == 0) std::printf("%llu seeds done\n", static_cast<unsigned long long>(done));
   }
 
   void fail(const Job& job, const Outcome& outcome) {
@@ -239,6 +241,7 @@ class Batch {
   std::map<pid_t, Job> running_;
   std::map<uint64_t, uint64_t> fingerprints_;  ///< of the first run of a seed that is repeated
   Totals totals_;
+  uint64_t ended_count_ = 0;
   std::optional<uint64_t> found_seed_;  ///< the first that failed
 };
 

@@ -44,7 +44,23 @@ Duration Nemesis::between(Duration low, Duration high) {
       rng_.between(static_cast<uint64_t>(low.count()), static_cast<uint64_t>(high.count())));
 }
 
+std::vector<ServerNode*> Nemesis::leaders() {
+  std::vector<ServerNode*> leading;
+  for (auto& server : cluster_.chunkservers()) {
+    if (!server->has_started() || !server->raft()) continue;
+    const auto nodes = server->raft()->nodes();
+    const bool leads = std::any_of(nodes.begin(), nodes.end(),
+                                   [](const auto& entry) { return entry.second->is_leader(); });
+    if (leads) leading.push_back(server.get());
+  }
+  return leading;
+}
+
 ServerNode& Nemesis::pick_server() {
+  if (rng_.chance(rates_.leaders_share)) {
+    const auto leading = leaders();
+    if (!leading.empty()) return *leading[rng_.below(leading.size())];
+  }
   auto servers = cluster_.servers();
   const size_t first = rates_.mds_too ? 0 : 1;
   return *servers[rng_.between(first, servers.size() - 1)];
@@ -67,7 +83,7 @@ void Nemesis::begin() {
   schedule(rates_.pause, &Nemesis::pause);
   schedule(rates_.partition, &Nemesis::partition);
   schedule(rates_.one_way, &Nemesis::cut_some);
-  schedule(rates_.slow_disk, &Nemesis::slow_a_disk);
+  schedule(rates_.slow_disk, &Nemesis::slow_disks);
   schedule(rates_.slow_link, &Nemesis::slow_a_link);
   schedule(rates_.reset, &Nemesis::reset_some);
 }
@@ -131,12 +147,17 @@ void Nemesis::pause() {
   });
 }
 
-void Nemesis::slow_a_disk() {
-  ServerNode& server = pick_server();
-  const double factor = 1.0 + rng_.unit() * (rates_.slowness_max - 1.0);
-  log("slow disk on " + server.host().name());
+void Nemesis::slow_down(ServerNode& server) {
+  // By magnitudes: a little slow and hardly moving are different worlds.
+  const double factor = std::exp(rng_.unit() * std::log(rates_.slowness_max));
+  log("slow disk on " + server.host().name() + ", by " + std::to_string(factor));
   server.host().disk().set_slowness(factor);
   after(between(100ms, 5s), [&server] { server.host().disk().set_slowness(1.0); });
+}
+
+void Nemesis::slow_disks() {
+  if (!rng_.chance(0.3)) return slow_down(pick_server());
+  for (ServerNode* server : cluster_.servers()) slow_down(*server);
 }
 
 // ---- network
@@ -144,7 +165,16 @@ void Nemesis::slow_a_disk() {
 void Nemesis::partition() {
   auto hosts = all_hosts();
   std::vector<Host*> inside, outside;
-  for (Host* host : hosts) (rng_.chance(0.35) ? inside : outside).push_back(host);
+  if (rng_.chance(rates_.narrow_share)) {
+    // A leader that still hears a client is the one that could answer with what is old.
+    const Host* server = &pick_server().host();
+    const Host* client = clients_[rng_.below(clients_.size())];
+    for (Host* host : hosts) {
+      (host == server || host == client ? inside : outside).push_back(host);
+    }
+  } else {
+    for (Host* host : hosts) (rng_.chance(0.35) ? inside : outside).push_back(host);
+  }
   std::string names;
   for (Host* a : inside) {
     names += " " + a->name();

@@ -31,6 +31,7 @@ class Nemesis {
   void after(Duration delay, std::function<void()> work);
   Duration between(Duration low, Duration high);
   ServerNode& pick_server();
+  std::vector<ServerNode*> leaders();
   std::vector<Host*> all_hosts();
   void log(const std::string& what);
 
@@ -41,7 +42,8 @@ class Nemesis {
   void pause();
   void partition();
   void cut_some();
-  void slow_a_disk();
+  void slow_disks();
+  void slow_down(ServerNode& server);
   void slow_a_link();
   void reset_some();
 

@@ -20,7 +20,9 @@ void draw_host_faults(Rng& rng, FaultRates& faults) {
   faults.kill = sometimes(rng, 0.4, 1s, 8s);
   faults.pause = sometimes(rng, 0.5, 800ms, 6s);
   faults.slow_disk = sometimes(rng, 0.4, 1s, 6s);
-  faults.blackout = sometimes(rng, 0.2, 8s, 20s);
+  faults.blackout = sometimes(rng, 0.3, 3s, 15s);
+  // What is acknowledged before it is durable shows when the disks are slow and the power goes.
+  faults.slowness_max = rng.chance(0.5) ? 50 : 1000;
   // A short absence meets what the peers still believe; a long one, what they have moved on to.
   faults.down_min = rng.chance(0.4) ? 2ms : 50ms;
   faults.down_max = rng.chance(0.4) ? 100ms : draw(rng, 500ms, 8s);
@@ -51,16 +53,21 @@ std::string describe(const char* name, Duration mean) {
 Plan draw_plan(Rng& rng, Profile profile) {
   Plan plan;
   plan.shape.clients_count = static_cast<uint32_t>(rng.between(2, 4));
-  plan.shape.workers_per_client = static_cast<uint32_t>(rng.between(1, 3));
+  plan.shape.workers_per_client = static_cast<uint32_t>(rng.between(2, 8));
   plan.shape.copysets_per_chunkserver = static_cast<uint32_t>(rng.between(2, 4));
   plan.shape.snapshot_log_entries = static_cast<uint32_t>(rng.between(30, 400));
   plan.shape.retained_log_entries =
       static_cast<uint32_t>(rng.between(5, plan.shape.snapshot_log_entries));
-  plan.load.think_mean = draw(rng, 30ms, 120ms);
+  // About 30 to 120 operations a second for all workers together.
+  const int64_t workers_count =
+      int64_t{plan.shape.clients_count} * int64_t{plan.shape.workers_per_client};
+  plan.load.think_mean = workers_count * draw(rng, 8ms, 30ms);
   plan.load.write_share = 0.3 + 0.5 * rng.unit();
   plan.load.zeroes_share = rng.chance(0.5) ? 0.0 : 0.1;
-  plan.load.hot_blocks_count = static_cast<uint32_t>(rng.between(2, 24));
+  plan.load.hot_blocks_count = static_cast<uint32_t>(rng.between(1, rng.chance(0.5) ? 4 : 24));
   plan.chaos = draw(rng, 8s, 25s);
+  plan.faults.leaders_share = rng.chance(0.5) ? 0.8 : 0.0;
+  plan.faults.narrow_share = rng.unit();
   if (profile == Profile::kCluster || profile == Profile::kCrash) {
     draw_host_faults(rng, plan.faults);
   }

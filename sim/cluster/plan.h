@@ -26,8 +26,8 @@ enum class Profile : uint8_t {
 struct ClusterShape {
   uint32_t chunkservers_count = 5;
   uint32_t clients_count = 3;
-  uint32_t workers_per_client = 2;
-  uint32_t volumes_count = 2;  ///< the first is written in whole blocks, the others in cells
+  uint32_t workers_per_client = 2;  ///< one that waits leaves the others working
+  uint32_t volumes_count = 2;       ///< the first is written in whole blocks, the others in cells
   uint64_t chunk_bytes = 256 * kKiB;
   uint64_t segment_bytes = 1 * kMiB;
   uint64_t volume_bytes = 2 * kMiB;
@@ -62,12 +62,14 @@ struct FaultRates {
   Duration down_max = 5s;
   Duration pause_max = 4s;
   Duration partition_max = 6s;
-  double slowness_max = 50;
+  double slowness_max = 50;  ///< of a disk
   Duration slow_link_max = 200ms;
   FrameFaults frames;
   double spike_chance = 0;
   int64_t drift_ppm_max = 0;  ///< of each host's clock, either way
   bool mds_too = false;       ///< whether the metadata server is struck as well
+  double leaders_share = 0;   ///< of the strikes at a server that look for a leader
+  double narrow_share = 0;    ///< of the partitions cut off one server, with one client
 };
 
 struct Plan {
