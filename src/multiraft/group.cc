@@ -11,7 +11,8 @@ raft::Config core_config(const GroupHost& host, const HostOptions& options, io::
   raft::Config config;
   config.id = host.self();
   config.election_tick = options.election_ticks;
-  config.heartbeat_tick = options.heartbeat_ticks;
+  // The host beats for all its groups at once; the core's own beat would come too late to matter.
+  config.heartbeat_tick = options.election_ticks - 1;
   config.storage = &log;
   config.rng = &env.rng;
   config.applied = applied;
@@ -58,6 +59,10 @@ Result<std::unique_ptr<Group>> Group::create(GroupHost& host, GroupId id, StateM
   if (snapshot->metadata.index < base.index) {
     return error(Errc::kCorrupt, name + " has a snapshot that is older than its log");
   }
+  if (!recovered.entries.empty() && recovered.entries.back().term > hard_state.term) {
+    hard_state.term = recovered.entries.back().term;  // whom it voted for then is not known
+    hard_state.vote = NodeId();
+  }
   const LogIndex last = base.index + recovered.entries.size();
   if (hard_state.commit > last) {
     return error(Errc::kCorrupt, name + " has lost entries that were committed: its log ends at " +
@@ -74,7 +79,6 @@ Result<std::unique_ptr<Group>> Group::create(GroupHost& host, GroupId id, StateM
     e.type = static_cast<raft::EntryType>(entry.type);
     e.head = std::move(entry.head);
     e.payload.size_bytes = entry.payload_bytes;
-    hard_state.term = std::max(hard_state.term, e.term);
     group->log_.append_recovered(std::move(e));
   }
   group->raw_ = TRY(raft::RawNode::create(
@@ -128,9 +132,10 @@ void Group::step(raft::Message message) {
   host_.mark_ready(*this);
 }
 
-void Group::tick() {
+void Group::tick(bool beats) {
   if (failed_ || stopping_) return;
   raw_->tick();
+  if (beats) raw_->send_heartbeats();
   reprobe_snapshots();
   host_.mark_ready(*this);
 }
@@ -252,15 +257,25 @@ void Group::send_to_peer(raft::Message message) {
   host_.transport().send(id_, std::move(message));
 }
 
-io::Task<Result<LogIndex>> Group::apply(Buffer head, Buffer payload) {
+io::Task<Result<LogIndex>> Group::apply(Buffer head, Buffer payload, Term only_in) {
   CHECK(is_block_aligned(payload.size_bytes()));
+  if (head.empty() && payload.empty()) {
+    // Such an entry is what a new leader begins with: no state machine would see it.
+    co_return error(Errc::kInvalidArgument, "a command without content; nothing was proposed");
+  }
+  if (head.size_bytes() > wal::Wal::kHeadBytesMax) {
+    co_return error(Errc::kInvalidArgument, "a command's head is too large; nothing was proposed");
+  }
   CO_TRY(check_in_service());
-  if (!is_leader()) {
+  if (!is_leader() || (!only_in.is_zero() && raw_->term() != only_in)) {
     co_return error(Errc::kNotLeader,
-                    "this replica does not lead the copyset; nothing was proposed");
+                    "this replica does not lead the copyset (any more); nothing was proposed");
   }
   if (proposals_count_ >= host_.options().proposals_max) {
     co_return error(Errc::kOverloaded, "too many writes of the copyset wait; nothing was proposed");
+  }
+  if (host_.wal().congested()) {
+    co_return error(Errc::kOverloaded, "the log of this disk is behind; nothing was proposed");
   }
   raft::Entry entry;
   entry.head = std::move(head);
@@ -292,6 +307,7 @@ void Group::fail(Error reason) {
   started_term_ = Term();
   machine_.on_error(reason);
   progress_.notify_all();
+  host_.on_group_failed(reason);
 }
 
 void Group::begin_stop() {
@@ -316,8 +332,8 @@ io::Task<Status> Group::drain() {
 
 NodeStatus Group::status() const {
   NodeStatus status;
-  status.is_leader = !failed_ && is_leader();
-  status.leader = failed_ ? NodeId() : leader();
+  status.is_leader = is_leader();
+  status.leader = leader();
   status.term = raw_->term();
   status.epoch = epoch_;
   status.committed = raw_->committed();
@@ -331,8 +347,11 @@ NodeStatus Group::status() const {
 }
 
 // Node's calls, for those who do not see Group.
-io::Task<Result<LogIndex>> Node::apply(Buffer head, Buffer payload) {
-  return group_.apply(std::move(head), std::move(payload));
+io::Task<Result<LogIndex>> Node::apply(Buffer head, Buffer payload, Term only_in) {
+  return group_.apply(std::move(head), std::move(payload), only_in);
+}
+Term Node::term() const {
+  return group_.term();
 }
 io::Task<Status> Node::read_barrier() {
   return group_.read_barrier();

@@ -48,6 +48,8 @@ class GroupHost {
   virtual PlantedBug planted_bug() const = 0;
   /// Group::on_durable() is called once the log has reached `after`; in the order of calls.
   virtual void notify_when_durable(Group& group, wal::Lsn after) = 0;
+  /// The group has put itself out of service. A device error is the disk's: all groups follow.
+  virtual void on_group_failed(const Error& reason) = 0;
   /// process_ready() is called at the end of this turn.
   virtual void mark_ready(Group& group) = 0;
 };
@@ -70,7 +72,8 @@ class Group {
   void start();
 
   // From the host.
-  void tick();
+  /// `beats`: a leader sends its heartbeats in this tick.
+  void tick(bool beats);
   void receive(raft::Message message);
   void receive_heartbeat(NodeId from, Term term, LogIndex commit, uint64_t stamp);
   void receive_heartbeat_answer(NodeId from, Term term, uint64_t stamp);
@@ -85,13 +88,16 @@ class Group {
   void begin_stop();
 
   // Behind Node.
-  io::Task<Result<LogIndex>> apply(Buffer head, Buffer payload);
+  io::Task<Result<LogIndex>> apply(Buffer head, Buffer payload, Term only_in);
   io::Task<Status> read_barrier();
   io::Task<Status> drain();
-  io::Task<Status> take_snapshot();
-  bool is_leader() const { return raw_->role() == raft::Role::kLeader; }
+  /// Keeps some log for members that lag, unless the log is over its limit.
+  enum class Keep : uint8_t { kRetainedLog, kNothing };
+  io::Task<Status> take_snapshot(Keep keep = Keep::kRetainedLog);
+  bool is_leader() const { return !failed_ && raw_->role() == raft::Role::kLeader; }
+  Term term() const { return raw_->term(); }
   bool is_ready_leader() const { return started_term_ == raw_->term() && is_leader(); }
-  NodeId leader() const { return raw_->leader(); }
+  NodeId leader() const { return failed_ ? NodeId() : raw_->leader(); }
   NodeStatus status() const;
 
   bool is_ready_marked = false;  ///< the host's note: stands in its list of this turn
@@ -147,7 +153,8 @@ class Group {
   io::Task<Status> install(raft::Message message);
   void adopt_snapshot(raft::Message& message, Epoch epoch);
   void reprobe_snapshots();
-  void cut_log(raft::SnapshotPtr snapshot);
+  io::Task<Status> wait_between_batches();
+  void cut_log(raft::SnapshotPtr snapshot, Keep keep);
 
   GroupHost& host_;
   const GroupId id_;
@@ -172,7 +179,8 @@ class Group {
 
   // Apply.
   std::deque<raft::Message> apply_queue_;  ///< bounded by the core: apply_bytes_max under way
-  bool applying_ = false;
+  bool applying_ = false;                  ///< apply_loop() runs
+  bool applying_batch_ = false;            ///< it has given entries to the state machine
   LogIndex applied_;
   Epoch epoch_;
   io::Event progress_;  ///< applied_, role, lease or failure moved
@@ -196,6 +204,7 @@ class Group {
   std::deque<raft::Message> held_appends_;  ///< behind a snapshot that is being installed
   bool installing_ = false;
   bool saving_ = false;
+  bool save_waits_ = false;     ///< for the batch that is being applied; no other begins
   uint64_t written_bytes_ = 0;  ///< of entries since the last snapshot
   uint64_t written_entries_ = 0;
   uint32_t ticks_to_reprobe_ = 0;

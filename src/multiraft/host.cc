@@ -32,13 +32,14 @@ Host::Host(io::Env env, NodeId self, rpc::Client& client, const PeerDirectory& p
       cache_(options.cached_payload_bytes_max),
       gate_(env.executor),
       durable_moved_(env.executor),
+      created_(env.executor),
       tick_timer_(env.clock, [this] { tick(); }),
       snapshot_timer_(env.clock, [this] { start_snapshots(); }),
       groups_gauge_(env.metrics.gauge("cairn_raft_groups", "Raft groups in service")),
       groups_failed_(env.metrics.counter("cairn_raft_groups_failed_total",
                                          "Raft groups put out of service since the start")) {
   CHECK(!self_.is_none());
-  CHECK(options_.heartbeat_ticks < options_.election_ticks);
+  CHECK(options_.heartbeat_ticks > 0 && options_.heartbeat_ticks * 2 < options_.election_ticks);
 }
 
 Host::~Host() = default;
@@ -93,22 +94,31 @@ io::Task<Result<Node*>> Host::create(GroupId id, std::vector<NodeId> voters,
                                      StateMachine& machine) {
   auto inside = CO_TRY(gate_.enter());
   CHECK(std::ranges::find(voters, self_) != voters.end(), "a group is created on its members");
+  // Two calls at once: the second would begin the log and the state machine anew under the first.
+  while (creating_.contains(id)) co_await created_.wait_next();
   if (disk_error_) co_return *disk_error_;
   if (Node* node = find(id)) co_return node;
   if (auto found = out_of_service_.find(id); found != out_of_service_.end()) {
     co_return error(Errc::kCorrupt, "the copyset is out of service here: " + found->second);
   }
+  creating_.insert(id);
+  Status made = co_await make_group(id, std::move(voters), &machine);
+  creating_.erase(id);
+  created_.notify_all();
+  if (!made) co_return made.error();
+  co_return find(id);
+}
+
+io::Task<Status> Host::make_group(GroupId id, std::vector<NodeId> voters, StateMachine* machine) {
   std::sort(voters.begin(), voters.end());
   wal::RecoveredGroup recovered;
   recovered.group = id;
   recovered.snapshot = first_mark(voters);
   const wal::Lsn lsn = wal_->append_snapshot(id, *recovered.snapshot, /*reset_log=*/true);
   CO_TRY(co_await wait_durable(lsn));
-  if (Node* node = find(id)) co_return node;  // two calls at once
-  CO_TRY(co_await add_group(std::move(recovered), machine));
-  Group& made = *groups_.at(id);
-  made.start();
-  co_return &made.node();
+  CO_TRY(co_await add_group(std::move(recovered), *machine));
+  groups_.at(id)->start();
+  co_return ok();
 }
 
 io::Task<Status> Host::wait_durable(wal::Lsn lsn) {
@@ -141,11 +151,14 @@ void Host::fail_disk(Error reason) {
   env_.logger.error("the disk is taken for dead: its groups are out of service until a restart",
                     {{"why", reason.message()}});
   disk_error_ = error(Errc::kIo, "this disk has failed: " + reason.message());
-  for (auto& [id, group] : groups_) {
-    group->fail(*disk_error_);
-    groups_failed_.add();
-  }
+  for (auto& [id, group] : groups_) group->fail(*disk_error_);
   durable_moved_.notify_all();
+}
+
+void Host::on_group_failed(const Error& reason) {
+  groups_failed_.add();
+  // After one failed write or flush nothing on the device is to be trusted (pitfall 24).
+  if (reason.code() == Errc::kIo) fail_disk(reason);
 }
 
 void Host::on_failed(Error reason) {
@@ -213,28 +226,36 @@ void Host::on_undeliverable(GroupId id, const raft::Message& message) {
 }
 
 void Host::tick() {
-  for (auto& [id, group] : groups_) group->tick();
+  const bool beats = ++ticks_ % options_.heartbeat_ticks == 0;
+  for (auto& [id, group] : groups_) group->tick(beats);
   if (!gate_.is_closed()) tick_timer_.arm_after(options_.tick);
 }
 
 void Host::start_snapshots() {
   if (gate_.is_closed() || disk_error_) return;
-  std::vector<GroupId> wanted;
-  if (wal_->over_limit()) wanted = wal_->groups_pinning_oldest(options_.snapshots_at_once_max);
+  std::map<GroupId, Group::Keep> wanted;
   for (auto& [id, group] : groups_) {
-    if (group->wants_snapshot()) wanted.push_back(id);
+    if (group->wants_snapshot()) wanted.emplace(id, Group::Keep::kRetainedLog);
   }
-  for (GroupId id : wanted) {
+  if (wal_->over_limit()) {
+    // Those that are out of service stay in the way; the others must not wait behind them.
+    const size_t count = options_.snapshots_at_once_max + out_of_service_.size();
+    wanted.clear();
+    for (GroupId id : wal_->groups_pinning_oldest(count)) {
+      if (groups_.contains(id)) wanted.emplace(id, Group::Keep::kNothing);
+    }
+  }
+  for (auto [id, keep] : wanted) {
     if (snapshots_count_ >= options_.snapshots_at_once_max) break;
     ++snapshots_count_;
-    env_.executor.spawn(snapshot(id));
+    env_.executor.spawn(snapshot(id, keep));
   }
   snapshot_timer_.arm_after(options_.snapshot_check_interval);
 }
 
-io::Task<void> Host::snapshot(GroupId id) {
+io::Task<void> Host::snapshot(GroupId id, Group::Keep keep) {
   if (Group* found = group(id)) {
-    if (Status taken = co_await found->take_snapshot(); !taken) {
+    if (Status taken = co_await found->take_snapshot(keep); !taken) {
       env_.logger.warn("a snapshot was not taken; the log stays",
                        {{"group", id}, {"why", taken.error().message()}});
     }

@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -73,6 +74,7 @@ class Host final : private GroupHost,
   wal::Lsn durable() const override { return durable_; }
   PlantedBug planted_bug() const override;
   void notify_when_durable(Group& group, wal::Lsn after) override;
+  void on_group_failed(const Error& reason) override;
   void mark_ready(Group& group) override;
   // wal::Listener
   void on_durable(wal::Lsn up_to) override;
@@ -89,10 +91,11 @@ class Host final : private GroupHost,
   Group* group(GroupId id);
   io::Task<Status> recover(wal::RecoveredGroup recovered, MachineFactory* factory);
   io::Task<Status> add_group(wal::RecoveredGroup recovered, StateMachine& machine);
+  io::Task<Status> make_group(GroupId id, std::vector<NodeId> voters, StateMachine* machine);
   io::Task<Status> wait_durable(wal::Lsn lsn);
   void tick();
   void start_snapshots();
-  io::Task<void> snapshot(GroupId id);
+  io::Task<void> snapshot(GroupId id, Group::Keep keep);
   void shrink_cache();
 
   io::Env env_;
@@ -108,8 +111,11 @@ class Host final : private GroupHost,
   std::unique_ptr<wal::Wal> wal_;
   std::map<GroupId, std::unique_ptr<Group>> groups_;
   std::map<GroupId, std::string> out_of_service_;
+  std::set<GroupId> creating_;  ///< bounded by the callers of create()
+  io::Event created_;           ///< one of creating_ is done
   std::vector<Group*> ready_;
   std::deque<std::pair<wal::Lsn, GroupId>> durable_notices_;  ///< ascending
+  uint64_t ticks_ = 0;
   io::Timer tick_timer_;
   io::Timer snapshot_timer_;
   size_t snapshots_count_ = 0;  ///< under way

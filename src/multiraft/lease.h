@@ -9,7 +9,7 @@
 /// A read takes the commit index first and asks valid_at(now) second: a process that was paused in
 /// between finds its lease expired, and one that is paused later answers with what was current at a
 /// moment within the read (pitfall 14).
-/// Pure: no clock of its own. Source: ADR-0005.
+/// Pure: no clock of its own. Source: ADR-0006.
 #pragma once
 
 #include <map>

@@ -12,7 +12,8 @@ struct HostOptions {
   Duration tick = 100ms;
   /// An election begins between this many ticks and twice as many after the leader's last word.
   uint32_t election_ticks = 8;
-  uint32_t heartbeat_ticks = 1;
+  /// All groups' heartbeats leave in the same tick, so that there is one frame a peer.
+  uint32_t heartbeat_ticks = 2;
   double lease_usable_fraction = 0.75;
 
   /// One append message, and what may be on its way to one follower of one group.
