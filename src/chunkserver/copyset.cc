@@ -28,8 +28,7 @@ BlockLocks::Range Copyset::blocks_of(const wire::ChunkOp& op) const {
 Status Copyset::check_space(const wire::ChunkOp& op) const {
   if (op.kind != wire::ChunkOpKind::kWrite || pool_.has_space()) return ok();
   // What is written already needs no room.
-  const std::vector<ChunkId> present = TRY(store_.list(id_));
-  if (std::ranges::binary_search(present, op.chunk)) return ok();
+  if (store_.contains(id_, op.chunk)) return ok();
   return error(Errc::kNoSpace,
                "the disk has no room for another chunk; nothing was written. Delete volumes or add "
                "chunkservers");
