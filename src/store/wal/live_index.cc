@@ -119,6 +119,8 @@ void LiveIndex::stage_entry(GroupId id, const RecordHeader& entry, Lsn lsn) {
   // From the back on: at every moment what is left is a prefix of the log.
   while (!group.entries.empty() && group.last() >= index) pop_back(group);
   if (group.entries.empty()) {
+    CHECK(!group.has_snapshot || index == group.snapshot_index + 1,
+          "behind its snapshot a log goes on without a hole");
     group.first = index;
   }
   CHECK(group.first + group.entries.size() == index, "entries follow each other without a hole");

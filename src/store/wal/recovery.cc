@@ -245,7 +245,11 @@ io::Task<SegmentBytes> read_segment(io::Env env, std::shared_ptr<io::File> file,
   SegmentBytes result;
   const uint64_t whole_bytes = std::min(file_bytes, kSegmentBytesMax) / kBlockBytes * kBlockBytes;
   if (whole_bytes == 0) co_return result;
-  result.bytes = env.buffers.allocate(whole_bytes);
+  // Not from the pool, which would keep so large a buffer for ever.
+  Buffer unaligned = Buffer::allocate(whole_bytes + kBlockBytes);
+  const auto address = reinterpret_cast<uintptr_t>(unaligned.data());
+  result.bytes = unaligned.slice(round_up(address, kBlockBytes) - address, whole_bytes);
+  unaligned = Buffer();
   ReadState state(env.executor, *file, result.bytes.mutable_view());
   state.readers_count = kReadsInflightMax;
   for (size_t i = 0; i < kReadsInflightMax; ++i) env.executor.spawn(read_parts(&state));
