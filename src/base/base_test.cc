@@ -59,7 +59,8 @@ Result<int> half(int value) {
   return value / 2;
 }
 Result<int> quarter(int value) {
-  return TRY(half(TRY(half(value))));
+  const int halved = TRY(half(value));
+  return TRY(half(halved));
 }
 
 TEST(Result, TryReturnsTheFirstError) {
