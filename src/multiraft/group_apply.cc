@@ -7,9 +7,15 @@ namespace cairn::multiraft {
 io::Task<void> Group::apply_loop() {
   auto inside = host_.gate().enter();
   while (inside && !apply_queue_.empty() && !failed_ && !stopping_) {
+    if (save_waits_) {
+      co_await progress_.wait_next();
+      continue;
+    }
     raft::Message message = std::move(apply_queue_.front());
     apply_queue_.pop_front();
+    applying_batch_ = true;
     auto applied = co_await apply_entries(std::move(message.entries));
+    applying_batch_ = false;
     if (!applied) {
       fail(applied.error().within("applying committed entries"));
       break;
@@ -83,6 +89,8 @@ void Group::resolve_proposals(const Command& command) {
 
 void Group::maybe_start_leading() {
   if (!is_leader() || started_term_ == raw_->term()) return;
+  // An election won in this turn is noted at its end; leader_first_index_ is an older term's yet.
+  if (!noted_leader_ || noted_term_ != raw_->term()) return;
   if (applied_ < leader_first_index_) return;
   started_term_ = raw_->term();
   machine_.on_leader_start(started_term_);

@@ -11,14 +11,32 @@ bool Group::wants_snapshot() const {
          applied_ > log_.snapshot().value()->metadata.index;
 }
 
-io::Task<Status> Group::take_snapshot() {
+io::Task<Status> Group::wait_between_batches() {
+  save_waits_ = true;
+  while (applying_batch_ && !failed_ && !stopping_) co_await progress_.wait_next();
+  save_waits_ = false;
+  progress_.notify_all();
+  co_return check_in_service();
+}
+
+io::Task<Status> Group::take_snapshot(Keep keep) {
   auto inside = CO_TRY(host_.gate().enter());
   CO_TRY(check_in_service());
   if (saving_ || installing_) {
     co_return error(Errc::kUnavailable, "a snapshot of the copyset is already under way");
   }
-  if (applied_ <= log_.snapshot().value()->metadata.index) co_return ok();
+  const raft::SnapshotPtr last = log_.snapshot().value();
+  if (applied_ <= last->metadata.index) {
+    if (keep == Keep::kNothing && log_.base().index < last->metadata.index) cut_log(last, keep);
+    co_return ok();
+  }
   saving_ = true;
+  // In the middle of a batch the state machine is ahead of applied_: the commands would come again.
+  if (Status free = co_await wait_between_batches(); !free) {
+    saving_ = false;
+    progress_.notify_all();
+    co_return free.error();
+  }
   auto snapshot = std::make_shared<raft::Snapshot>();
   snapshot->metadata.index = applied_;
   snapshot->metadata.term = log_.term(applied_).value();
@@ -39,15 +57,17 @@ io::Task<Status> Group::take_snapshot() {
   snapshot->data = encode(GroupState{.epoch = epoch, .machine = std::move(saved->data)});
   written_bytes_ -= std::min(written_bytes_, bytes_before);
   written_entries_ -= std::min(written_entries_, entries_before);
-  cut_log(std::move(snapshot));
+  cut_log(std::move(snapshot), keep);
   co_return ok();
 }
 
-void Group::cut_log(raft::SnapshotPtr snapshot) {
+void Group::cut_log(raft::SnapshotPtr snapshot, Keep keep) {
   const HostOptions& options = host_.options();
-  const LogIndex keep_after = log_.cut_that_keeps(
-      snapshot->metadata.index, options.retained_log_bytes, options.retained_log_entries);
-  LogIndex cut = std::max(keep_after, log_.base().index);
+  LogIndex cut = snapshot->metadata.index;
+  if (keep == Keep::kRetainedLog) {
+    cut = std::max(log_.base().index, log_.cut_that_keeps(cut, options.retained_log_bytes,
+                                                          options.retained_log_entries));
+  }
   wal::SnapshotMark mark;
   mark.index = cut;
   mark.term = log_.term(cut).value();

@@ -42,14 +42,17 @@ class Node {
   Node& operator=(const Node&) = delete;
 
   /// Replicates a command and returns its index when it has been applied here.
-  /// Units:    `payload` is a multiple of 4096 bytes in aligned memory, or empty.
+  /// Units:    `payload` is a multiple of 4096 bytes in aligned memory, or empty; `head` is at most
+  ///           64 KiB; one of them is not empty.
   /// Errors:   kNotLeader    nothing was proposed.
   ///           kOverloaded   too much is uncommitted; nothing was proposed.
   ///           kUnavailable  leadership was lost meanwhile: it may be applied, now or later, or
   ///           not. kIo, kClosed  this member is out of service or stopping; as above. any other
   ///           what on_apply set as the command's outcome.
   /// Order:    commands are applied in the order in which apply() was called and first awaited.
-  io::Task<Result<LogIndex>> apply(Buffer head, Buffer payload);
+  /// `only_in`, unless zero: kNotLeader in any other term. For a command that was derived from the
+  /// state machine: another leader may have changed that, even if this one leads again.
+  io::Task<Result<LogIndex>> apply(Buffer head, Buffer payload, Term only_in = Term());
 
   /// Returns once a read of the local state machine is linearizable: at once while the lease holds,
   /// else after a round of heartbeats; and when all that was committed before is applied.
@@ -62,6 +65,7 @@ class Node {
   /// Takes a snapshot now and cuts the log, keeping what lagging members may need.
   io::Task<Status> snapshot();
 
+  Term term() const;
   bool is_leader() const;
   /// Leads, and has applied all that earlier leaders committed.
   bool is_ready_leader() const;

@@ -1,7 +1,7 @@
 /// StateMachine: what a user of the Raft library replicates.
 ///
 /// All calls of one group come from one flow, one at a time and in log order: the next begins when
-/// the Task of the last has ended. Different groups' calls overlap.
+/// the Task of the last has ended, but for on_snapshot_save. Different groups' calls overlap.
 /// Threads:  the reactor's.
 /// Lifetime: a state machine outlives the Node that it was given to.
 #pragma once
@@ -45,8 +45,8 @@ class StateMachine {
   /// of configuration): `epoch` counts these.
   virtual void on_epoch(Epoch epoch, LogIndex index) = 0;
 
-  /// Makes durable everything applied so far and describes it. Runs beside nothing else of the
-  /// group.
+  /// Makes durable everything applied so far and describes it. Begins between two calls of
+  /// on_apply and describes the state before it first suspends; on_apply goes on beside the rest.
   virtual io::Task<Result<SavedState>> on_snapshot_save() = 0;
 
   /// At restart: the state that on_snapshot_save described is the one on this disk; commands after
