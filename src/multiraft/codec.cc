@@ -129,6 +129,10 @@ Result<raft::Message> decode(const wire::RaftMessage& from, const Buffer& attach
   message.reject = from.reject();
   message.reject_hint = LogIndex(from.reject_hint());
   message.context = Buffer::copy_of(from.context());
+  if (message.term.is_zero()) {
+    // The core takes it for a message of its own host and checks no term.
+    return error(Errc::kProtocol, "a Raft message without a term");
+  }
   if (raft::is_local_target(message.from) || raft::is_local_target(message.to)) {
     return error(Errc::kProtocol, "a Raft message from or to a reserved node");
   }
@@ -149,8 +153,9 @@ Result<raft::Message> decode(const wire::RaftMessage& from, const Buffer& attach
     message.snapshot = std::make_shared<const raft::Snapshot>(std::move(snapshot));
   }
   if (message.type == raft::MessageType::kSnapshot &&
-      (!message.snapshot || message.snapshot->empty())) {
-    return error(Errc::kProtocol, "a snapshot message without a snapshot");
+      (!message.snapshot || message.snapshot->empty() ||
+       message.snapshot->metadata.conf_state.voters.empty())) {
+    return error(Errc::kProtocol, "a snapshot message without a snapshot, or one without voters");
   }
   return message;
 }

@@ -16,8 +16,8 @@ void encode(GroupId group, const raft::Message& message, wire::RaftMessage* into
             std::vector<Buffer>* attachment);
 
 /// Takes the payloads from `attachment` at `*offset_bytes`, and moves that on.
-/// Errors: kProtocol: an unknown type, a payload beyond the attachment, entries that do not follow
-/// each other.
+/// Errors: kProtocol: an unknown type, no term, a payload beyond the attachment, entries that do
+/// not follow each other, a snapshot without voters.
 Result<raft::Message> decode(const wire::RaftMessage& from, const Buffer& attachment,
                              size_t* offset_bytes);
 

@@ -120,11 +120,13 @@ void Transport::on_batch(rpc::Call<wire::RaftBatch> call) {
   }
   const auto& beats = batch.heartbeats();
   for (int i = 0; i + static_cast<int>(kHeartbeatNumbers) <= beats.size(); i += kHeartbeatNumbers) {
+    if (beats[i + 1] == 0) continue;  // the core would take it for a message of its own host
     receiver_.on_heartbeat(GroupId(beats[i]), from, Term(beats[i + 1]), LogIndex(beats[i + 2]),
                            beats[i + 3]);
   }
   const auto& answers = batch.heartbeat_answers();
   for (int i = 0; i + static_cast<int>(kAnswerNumbers) <= answers.size(); i += kAnswerNumbers) {
+    if (answers[i + 1] == 0) continue;
     receiver_.on_heartbeat_answer(GroupId(answers[i]), from, Term(answers[i + 1]), answers[i + 2]);
   }
 }
