@@ -1,4 +1,5 @@
-/// PlantedBug: known bugs that the simulator must find, switched on in one run and never in a server.
+/// PlantedBug: known bugs that the simulator must find, switched on in one run and never in a
+/// server.
 ///
 /// Compiled out with -DCAIRN_PLANTED_BUGS=OFF. Source: docs/simulation.md lists each with what it
 /// breaks and how soon it is found.
