@@ -31,6 +31,7 @@ io::Task<Status> ChunkFetcher::fetch(CopysetId copyset, ChunkId chunk, NodeId so
 io::Task<Status> ChunkFetcher::fetch_piece(CopysetId copyset, ChunkId chunk, NodeId source,
                                            uint32_t offset_bytes) {
   auto permit = co_await inflight_.acquire();
+  if (is_stopping_) co_return error(Errc::kClosed, "stopping");
   const io::Address* address = peers_.find(source);
   if (!address) co_return error(Errc::kUnavailable, "the leader's address is not known");
   wire::FetchChunkRequest request;
@@ -39,11 +40,18 @@ io::Task<Status> ChunkFetcher::fetch_piece(CopysetId copyset, ChunkId chunk, Nod
   request.set_offset_bytes(offset_bytes);
   const uint32_t size_bytes = std::min(options_.piece_bytes, options_.chunk_bytes - offset_bytes);
   request.set_size_bytes(size_bytes);
-  auto answer = CO_TRY(co_await client_.call<wire::FetchChunkReply>(
-      *address, wire::Method::kFetchChunk, request, {}, options_.call_timeout));
-  const auto& marks = answer.message.block_crc32c();
+  auto answer = co_await client_.call<wire::FetchChunkReply>(*address, wire::Method::kFetchChunk,
+                                                             request, {}, options_.call_timeout);
+  if (answer.code() == Errc::kNotFound) co_return answer.error();
+  if (!answer) {
+    // The source's trouble, an error of its disk say, must not be taken for one of this disk.
+    co_return error(Errc::kUnavailable,
+                    "node " + to_string(source) + " gave no data: " + answer.error().describe());
+  }
+  if (is_stopping_) co_return error(Errc::kClosed, "stopping");
+  const auto& marks = answer->message.block_crc32c();
   Buffer data;
-  if (!answer.attachment.empty()) data = std::move(answer.attachment.front());
+  if (!answer->attachment.empty()) data = std::move(answer->attachment.front());
   fetched_bytes_.add(data.size_bytes());
   co_return co_await store_.install(copyset, chunk, offset_bytes, size_bytes,
                                     {marks.begin(), marks.end()}, std::move(data));

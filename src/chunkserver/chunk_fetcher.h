@@ -20,7 +20,11 @@ class ChunkFetcher final : public ChunkSource {
   ChunkFetcher(io::Env env, rpc::Client& client, const multiraft::PeerDirectory& peers,
                chunk::ChunkStore& store, FetchOptions options);
 
+  /// Errors: kUnavailable: the source gives nothing, whatever its trouble is; kClosed: stopping;
+  /// the local store's.
   io::Task<Status> fetch(CopysetId copyset, ChunkId chunk, NodeId source) override;
+  /// Fetches end with kClosed, after the calls that are under way.
+  void begin_stop() { is_stopping_ = true; }
 
  private:
   io::Task<Status> fetch_piece(CopysetId copyset, ChunkId chunk, NodeId source,
@@ -32,6 +36,7 @@ class ChunkFetcher final : public ChunkSource {
   FetchOptions options_;
   io::Semaphore inflight_;
   Counter& fetched_bytes_;
+  bool is_stopping_ = false;
 };
 
 }  // namespace cairn::chunkserver

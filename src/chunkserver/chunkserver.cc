@@ -48,6 +48,7 @@ void Chunkserver::add_services() {
 
 io::Task<Status> Chunkserver::start() {
   identity_ = CO_TRY(co_await load_or_create_identity(disk_, env_.entropy));
+  auto inside = CO_TRY(gate_.enter());  // stop() takes apart what has been started to its end
   if (Status loaded = co_await load_peers(disk_, &peers_); !loaded) {
     env_.logger.warn("going on without the file of peers; the MDS tells them again",
                      {{"why", loaded.error().message()}});
@@ -59,6 +60,7 @@ io::Task<Status> Chunkserver::start() {
   if (identity_.id.is_none()) CO_TRY(co_await register_with_mds());
   CO_TRY(co_await open_log());
   is_serving_ = true;
+  if (is_stopping_) co_return error(Errc::kClosed, "stopped while it was starting");
   heartbeat_.start();
   env_.logger.info("chunkserver serves", {{"id", identity_.id},
                                           {"address", address_.text},
@@ -264,5 +266,6 @@ io::Task<void> Chunkserver::stop() {
   if (pool_) co_await pool_->stop();
   env_.logger.info("chunkserver stopped", {{"id", identity_.id}});
 }
+  if (fetcher_) fetcher_->begin_stop();
 
 }  // namespace cairn::chunkserver
