@@ -12,7 +12,13 @@ Answered<wire::FetchChunkReply> ChunkService::fetch_chunk(rpc::Call<wire::FetchC
     co_return error(Errc::kInvalidArgument, "whole blocks are fetched; nothing was read");
   }
   const CopysetId id(request.copyset());
-  Copyset* copyset = CO_TRY(context_.find_copyset(id));
+  auto found = context_.find_copyset(id);
+  if (!found) {
+    // Never kNotFound, which says that the leader has deleted the chunk: the caller may have come
+    // to a server that is not the one it means, and would drop its own copy.
+    co_return error(Errc::kUnavailable, "nothing was read: " + found.error().message());
+  }
+  Copyset* copyset = *found;
   if (!copyset->node()->is_ready_leader()) {
     co_return error(Errc::kUnavailable, "this replica does not lead the copyset");
   }
