@@ -15,6 +15,11 @@ Status check_writer(const wire::WriteChunkRequest& request) {
 }
 
 Status check_attachment(const wire::WriteChunkRequest& request, const Buffer& attachment) {
+  if (!wire::ChunkWriteKind_IsValid(request.kind())) {
+    return error(Errc::kInvalidArgument, "a write of the unknown kind " +
+                                             std::to_string(static_cast<int>(request.kind())) +
+                                             "; nothing was written");
+  }
   const bool has_data = request.kind() == wire::CHUNK_WRITE_DATA;
   const size_t expected = has_data ? request.size_bytes() : 0;
   if (attachment.size_bytes() == expected) return ok();
