@@ -62,6 +62,8 @@ io::Task<Result<LogIndex>> Copyset::write_partial_blocks(wire::ChunkOp part, Buf
   const BlockLocks::Range range = blocks_of(part);
   auto held = co_await locks_.acquire(range);
   // No write of these blocks is proposed from here on; those that were are applied after the drain.
+  // That holds for this term: another leader may write them, even if this one leads again later.
+  const Term term = node_->term();
   CO_TRY(co_await node_->read_barrier());
   CO_TRY(co_await node_->drain());
   wire::ChunkOp whole = part;
@@ -70,7 +72,7 @@ io::Task<Result<LogIndex>> Copyset::write_partial_blocks(wire::ChunkOp part, Buf
   whole.size_bytes = range.blocks_count * static_cast<uint32_t>(kBlockBytes);
   Buffer merged = CO_TRY(co_await merge(part.chunk, whole, part, std::move(data)));
   CO_TRY(check_space(whole));
-  co_return co_await node_->apply(wire::encode(whole), std::move(merged));
+  co_return co_await node_->apply(wire::encode(whole), std::move(merged), term);
 }
 
 io::Task<Result<Buffer>> Copyset::merge(ChunkId chunk, wire::ChunkOp whole, wire::ChunkOp part,
