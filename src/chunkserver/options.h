@@ -26,8 +26,6 @@ struct Options {
   rpc::ClusterKey key;
 
   Duration heartbeat_interval = 1s;
-  /// How long a handler waits for its write to be committed; the request's own deadline if shorter.
-  Duration write_timeout = 10s;
   /// Bytes of a chunk that a lagging replica fetches in one call.
   uint32_t fetch_bytes = 1 * kMiB;
   size_t fetches_inflight_max = 4;
