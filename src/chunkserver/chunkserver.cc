@@ -109,6 +109,11 @@ io::Task<Status> Chunkserver::register_with_mds() {
 
 io::Task<Status> Chunkserver::open_log() {
   host_ = std::make_unique<multiraft::Host>(env_, NodeId(identity_.id.value()), client_, peers_,
+  // Chunks come out of the log. With them and without it, what this disk has voted and acknowledged
+  // is forgotten: it must not take part under its old name (pitfall 19).
+  for (CopysetId copyset : store_->copysets()) {
+    options_.wal.must_exist |= !CO_TRY(store_->list(copyset)).empty();
+  }
                                             options_.raft);
   co_return co_await host_->open(disk_, options_.wal, [this](GroupId group) {
     return &make_copyset(CopysetId(group.value()));
