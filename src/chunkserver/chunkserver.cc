@@ -29,7 +29,8 @@ Chunkserver::Chunkserver(io::Env env, io::Disk& disk, Options options)
       service_(*this),
       server_(env, options_.rpc_server, options_.key),
       heartbeat_(env, mds_, *this, options_.heartbeat_interval),
-      gate_(env.executor) {}
+      gate_(env.executor),
+      peers_writer_(env.executor, 1) {}
 
 Chunkserver::~Chunkserver() = default;
 
@@ -47,8 +48,8 @@ void Chunkserver::add_services() {
 }
 
 io::Task<Status> Chunkserver::start() {
-  identity_ = CO_TRY(co_await load_or_create_identity(disk_, env_.entropy));
   auto inside = CO_TRY(gate_.enter());  // stop() takes apart what has been started to its end
+  identity_ = CO_TRY(co_await load_or_create_identity(disk_, env_.entropy));
   if (Status loaded = co_await load_peers(disk_, &peers_); !loaded) {
     env_.logger.warn("going on without the file of peers; the MDS tells them again",
                      {{"why", loaded.error().message()}});
@@ -59,8 +60,8 @@ io::Task<Status> Chunkserver::start() {
   if (!options_.advertise.empty()) address_.text = options_.advertise;
   if (identity_.id.is_none()) CO_TRY(co_await register_with_mds());
   CO_TRY(co_await open_log());
-  is_serving_ = true;
   if (is_stopping_) co_return error(Errc::kClosed, "stopped while it was starting");
+  is_serving_ = true;
   heartbeat_.start();
   env_.logger.info("chunkserver serves", {{"id", identity_.id},
                                           {"address", address_.text},
@@ -108,12 +109,12 @@ io::Task<Status> Chunkserver::register_with_mds() {
 }
 
 io::Task<Status> Chunkserver::open_log() {
-  host_ = std::make_unique<multiraft::Host>(env_, NodeId(identity_.id.value()), client_, peers_,
   // Chunks come out of the log. With them and without it, what this disk has voted and acknowledged
   // is forgotten: it must not take part under its old name (pitfall 19).
   for (CopysetId copyset : store_->copysets()) {
     options_.wal.must_exist |= !CO_TRY(store_->list(copyset)).empty();
   }
+  host_ = std::make_unique<multiraft::Host>(env_, NodeId(identity_.id.value()), client_, peers_,
                                             options_.raft);
   co_return co_await host_->open(disk_, options_.wal, [this](GroupId group) {
     return &make_copyset(CopysetId(group.value()));
@@ -168,12 +169,12 @@ io::Task<Result<Copyset*>> Chunkserver::create_copyset(wire::CreateCopysetReques
   auto found = find_copyset(id);
   if (found || found.code() != Errc::kNotFound) co_return found;
   std::vector<NodeId> members;
-  bool is_member = false;
+  bool is_member = false, news = false;
   for (const auto& member : request.members()) {
     members.emplace_back(member.node());
     is_member |= member.node() == identity_.id.value();
     if (member.node() != identity_.id.value()) {
-      peers_.set(NodeId(member.node()), io::Address{member.address()});
+      news |= peers_.set(NodeId(member.node()), io::Address{member.address()});
     }
   }
   if (id.is_none() || !is_member) {
@@ -186,6 +187,7 @@ io::Task<Result<Copyset*>> Chunkserver::create_copyset(wire::CreateCopysetReques
   }
   CO_TRY(co_await store_->create_copyset(id));
   CO_TRY(co_await host_->create(GroupId(id.value()), std::move(members), make_copyset(id)));
+  if (news) co_await write_peers_file();
   co_return find_copyset(id);
 }
 
@@ -250,10 +252,13 @@ io::Task<void> Chunkserver::obey(wire::HeartbeatReply reply) {
       env_.logger.warn("a copyset could not be created; the MDS asks again",
                        {{"copyset", id}, {"why", created.error().message()}});
     }
-    news = true;
     if (is_stopping_) co_return;
   }
-  if (!news) co_return;
+  if (news) co_await write_peers_file();
+}
+
+io::Task<void> Chunkserver::write_peers_file() {
+  auto turn = co_await peers_writer_.acquire();
   if (Status saved = co_await save_peers(disk_, &peers_); !saved) {
     env_.logger.warn("the file of peers was not written", {{"why", saved.error().message()}});
   }
@@ -261,6 +266,7 @@ io::Task<void> Chunkserver::obey(wire::HeartbeatReply reply) {
 
 io::Task<void> Chunkserver::stop() {
   is_stopping_ = true;
+  if (fetcher_) fetcher_->begin_stop();
   co_await heartbeat_.stop();
   co_await gate_.close();
   // The groups first: they tell the calls that wait on them, which the server then waits for.
@@ -271,6 +277,5 @@ io::Task<void> Chunkserver::stop() {
   if (pool_) co_await pool_->stop();
   env_.logger.info("chunkserver stopped", {{"id", identity_.id}});
 }
-  if (fetcher_) fetcher_->begin_stop();
 
 }  // namespace cairn::chunkserver

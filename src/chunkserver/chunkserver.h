@@ -59,6 +59,7 @@ class Chunkserver final : private ServiceContext, private HeartbeatSubject {
   io::Task<Status> register_with_mds();
   io::Task<Status> open_log();
   Copyset& make_copyset(CopysetId id);
+  io::Task<void> write_peers_file();
   void fill_capacity(wire::HeartbeatRequest* request, Result<io::DiskSpace> space) const;
 
   io::Env env_;
@@ -79,6 +80,7 @@ class Chunkserver final : private ServiceContext, private HeartbeatSubject {
   rpc::Server server_;
   Heartbeat heartbeat_;
   io::Gate gate_;
+  io::Semaphore peers_writer_;  ///< one at a time replaces the file
   bool is_serving_ = false;
   bool is_stopping_ = false;
 };
