@@ -1,0 +1,418 @@
+// Three chunkservers on simulated hosts, by their RPCs.
+#include "chunkserver/chunkserver.h"
+
+#include <gtest/gtest.h>
+
+#include "rpc/client.h"
+#include "sim/io/world.h"
+#include "store/chunk/store_bench_test.h"
+#include "wire/methods.h"
+
+namespace cairn::chunkserver {
+namespace {
+
+using chunk::pattern;
+using chunk::same_bytes;
+
+const rpc::ClusterKey kKey{"the key of the test's cluster"};
+constexpr uint64_t kCopyset = 4, kChunk = 11;
+constexpr uint32_t kBlock = kBlockBytes;
+constexpr uint32_t kChunkBytes = 64 * kKiB;
+
+/// One of the three; starts anew after a crash.
+class Server {
+ public:
+  Server(sim::Host& host, uint64_t id, Options options)
+      : host_(host), id_(id), options_(std::move(options)) {}
+  ~Server() { crash(sim::CrashKind::kKill); }
+  void start() {
+    if (!host_.is_running()) host_.boot();
+    started.reset();
+    host_.execute([this] {
+      server_ = std::make_unique<Chunkserver>(host_.env(), host_.disk(), options_);
+      host_.env().executor.spawn(run_start());
+    });
+  }
+  void crash(sim::CrashKind kind) {
+    if (host_.is_running()) host_.crash(kind, [this] { server_.reset(); });
+  }
+  bool is_up() const { return host_.is_running() && started && started->ok(); }
+  Chunkserver& operator*() { return *server_; }
+  Chunkserver* operator->() { return server_.get(); }
+  sim::Host& host() { return host_; }
+  uint64_t id() const { return id_; }
+  Options& options() { return options_; }
+  multiraft::Node* node() { return is_up() ? server_->raft()->find(GroupId(kCopyset)) : nullptr; }
+  std::optional<Status> started;
+
+ private:
+  io::Task<void> run_start() {
+    Status status = co_await server_->start();
+    started = status;
+  }
+  sim::Host& host_;
+  const uint64_t id_;
+  Options options_;
+  std::unique_ptr<Chunkserver> server_;
+};
+
+class ChunkserverTest : public ::testing::Test {
+ protected:
+  ChunkserverTest() : world_(5), client_host_(world_.add_host("client")) {
+    client_ = std::make_unique<rpc::Client>(client_host_.env(), rpc::ClientOptions(), kKey);
+    for (uint64_t id = 1; id <= 3; ++id) {
+      sim::Host& host = world_.add_host("cs" + std::to_string(id));
+      // A disk that the MDS has named before starts without it.
+      Identity identity{.id = ChunkserverId(id)};
+      CHECK(world_.run(host, save_identity(host.disk(), identity)).ok());
+      servers_.push_back(std::make_unique<Server>(host, id, options(host.address(8200))));
+      servers_.back()->start();
+    }
+    CHECK(world_.run_until([&] { return all_up(); }, 60s));
+  }
+  ~ChunkserverTest() override {
+    client_host_.crash(sim::CrashKind::kKill, [this] { client_.reset(); });
+  }
+  static Options options(io::Address listen) {
+    Options options;
+    options.listen = std::move(listen);
+    options.key = kKey;
+    options.raft.snapshot_log_entries = 40;
+    options.raft.retained_log_entries = 10;
+    options.raft.snapshot_check_interval = 100ms;
+    options.fetch_bytes = 16 * kKiB;
+    options.wal.segment_bytes = kMiB;
+    options.store.chunk_bytes = kChunkBytes;
+    options.pool.ready_min = 2;
+    options.pool.ready_target = 4;
+    options.pool.space_reserve_bytes = 16 * kMiB;
+    options.pool.headroom_files = 2;
+    return options;
+  }
+  bool all_up() {
+    return std::ranges::all_of(servers_, [](auto& s) { return s->is_up(); });
+  }
+  template <class Reply, class Request>
+  Result<rpc::Answer<Reply>> call(Server& to, wire::Method method, const Request& request,
+                                  std::vector<Buffer> attachment = {}) {
+    return world_.run(client_host_, client_->call<Reply>(to.host().address(8200), method, request,
+                                                         std::move(attachment), 5s));
+  }
+  void create(uint64_t copyset = kCopyset) {
+    wire::CreateCopysetRequest request;
+    request.set_copyset(copyset);
+    for (auto& server : servers_) {
+      auto* member = request.add_members();
+      member->set_node(server->id());
+      member->set_address(server->host().address(8200).text);
+    }
+    for (auto& server : servers_) {
+      auto made = call<wire::CreateCopysetReply>(*server, wire::Method::kCreateCopyset, request);
+      ASSERT_TRUE(made.ok()) << made.error().describe();
+    }
+  }
+  Server& leader() {
+    Server* found = nullptr;
+    CHECK(world_.run_until(
+        [&] {
+          for (auto& server : servers_) {
+            if (server->node() && server->node()->is_ready_leader()) found = server.get();
+          }
+          return found != nullptr;
+        },
+        60s));
+    return *found;
+  }
+  Server& follower() {
+    Server& leads = leader();
+    for (auto& server : servers_) {
+      if (server.get() != &leads && server->is_up()) return *server;
+    }
+    check_failed("a follower", __FILE__, __LINE__);
+  }
+  static wire::WriteChunkRequest write_request(uint64_t chunk, uint32_t offset, uint32_t size) {
+    wire::WriteChunkRequest request;
+    request.mutable_target()->set_copyset(kCopyset);
+    request.mutable_target()->set_chunk(chunk);
+    request.mutable_target()->set_volume(1);
+    request.set_offset_bytes(offset);
+    request.set_size_bytes(size);
+    return request;
+  }
+  Status write(Server& to, uint64_t chunk, uint32_t offset, const Buffer& data) {
+    auto request = write_request(chunk, offset, static_cast<uint32_t>(data.size_bytes()));
+    auto answer = call<wire::WriteChunkReply>(to, wire::Method::kWriteChunk, request, {data});
+    if (!answer.ok()) return answer.error();
+    if (answer->message.has_redirect()) return error(Errc::kNotLeader, "redirected");
+    return ok();
+  }
+  Result<Buffer> read(Server& from, uint64_t chunk, uint32_t offset, uint32_t size) {
+    wire::ReadChunkRequest request;
+    request.mutable_target()->set_copyset(kCopyset);
+    request.mutable_target()->set_chunk(chunk);
+    request.set_offset_bytes(offset);
+    request.set_size_bytes(size);
+    auto answer = call<wire::ReadChunkReply>(from, wire::Method::kReadChunk, request);
+    if (!answer.ok()) return answer.error();
+    if (answer->message.has_redirect()) return error(Errc::kNotLeader, "redirected");
+    return answer->attachment.front();
+  }
+  bool reads(Server& from, uint64_t chunk, uint32_t offset, const Buffer& expected) {
+    auto got = read(from, chunk, offset, static_cast<uint32_t>(expected.size_bytes()));
+    // The first call to a server that came back finds the connection to its predecessor.
+    if (got.code() == Errc::kUnavailable) {
+      got = read(from, chunk, offset, static_cast<uint32_t>(expected.size_bytes()));
+    }
+    EXPECT_TRUE(got.ok()) << (got.ok() ? "" : got.error().describe());
+    return got.ok() && same_bytes(got->view(), expected.view());
+  }
+  /// Until all replicas answer the same hashes at the same index.
+  bool replicas_agree() {
+    for (int tries = 0; tries < 100; ++tries) {
+      std::set<std::string> answers;
+      wire::ChunkHashRequest request;
+      request.set_copyset(kCopyset);
+      request.set_read_data(true);
+      for (auto& server : servers_) {
+        auto answer = call<wire::ChunkHashReply>(*server, wire::Method::kChunkHash, request);
+        answers.insert(answer.ok() ? answer->message.SerializeAsString() : "error");
+      }
+      if (answers.size() == 1 && !answers.contains("error")) return true;
+      world_.run_for(200ms);
+    }
+    return false;
+  }
+  void cut_off(Server& server) {
+    for (auto& other : servers_) {
+      if (other.get() != &server) world_.fabric().cut_both(server.host(), other->host());
+    }
+  }
+
+  sim::World world_;
+  sim::Host& client_host_;
+  std::unique_ptr<rpc::Client> client_;
+  std::vector<std::unique_ptr<Server>> servers_;
+};
+
+TEST_F(ChunkserverTest, WhatWasWrittenIsReadAndStandsOnAllReplicas) {
+  create();
+  Server& leads = leader();
+  ASSERT_TRUE(write(leads, kChunk, 2 * kBlock, pattern(1, 3)).ok());
+  EXPECT_TRUE(reads(leads, kChunk, 2 * kBlock, pattern(1, 3)));
+  auto zeros = read(leads, kChunk, 0, 100);
+  ASSERT_TRUE(zeros.ok());
+  EXPECT_TRUE(std::ranges::all_of(zeros->view(), [](std::byte b) { return b == std::byte{0}; }));
+  EXPECT_TRUE(replicas_agree());
+}
+
+TEST_F(ChunkserverTest, AFollowerNamesTheLeader) {
+  create();
+  Server& leads = leader();
+  auto request = write_request(kChunk, 0, kBlock);
+  auto answer =
+      call<wire::WriteChunkReply>(follower(), wire::Method::kWriteChunk, request, {pattern(1, 1)});
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->message.redirect().leader_node(), leads.id());
+  EXPECT_EQ(answer->message.redirect().leader_address(), leads.host().address(8200).text);
+}
+
+TEST_F(ChunkserverTest, RefusesRequestsThatMakeNoSense) {
+  create();
+  Server& leads = leader();
+  const auto code = [&](const wire::WriteChunkRequest& request, const Buffer& data) {
+    return call<wire::WriteChunkReply>(leads, wire::Method::kWriteChunk, request, {data}).code();
+  };
+  EXPECT_EQ(code(write_request(kChunk, kChunkBytes, kBlock), pattern(1, 1)),
+            Errc::kInvalidArgument);
+  EXPECT_EQ(code(write_request(kChunk, UINT32_MAX, kBlock), pattern(1, 1)), Errc::kInvalidArgument);
+  EXPECT_EQ(code(write_request(kChunk, 0, kBlock), pattern(1, 2)), Errc::kInvalidArgument);
+  auto unknown = write_request(kChunk, 0, kBlock);
+  unknown.set_kind(static_cast<wire::ChunkWriteKind>(9));
+  EXPECT_EQ(code(unknown, Buffer()), Errc::kInvalidArgument) << "it is not a write of zeroes";
+  auto wide = write_request(kChunk, 0, kBlock);
+  wide.set_client(1);
+  wide.set_sequence(5000);
+  EXPECT_EQ(code(wide, pattern(1, 1)), Errc::kInvalidArgument);
+  auto elsewhere = write_request(kChunk, 0, kBlock);
+  elsewhere.mutable_target()->set_copyset(99);
+  EXPECT_EQ(code(elsewhere, pattern(1, 1)), Errc::kNotFound);
+}
+
+TEST_F(ChunkserverTest, PartsOfABlockWrittenAtOnceAndBesideWholeOnesLoseNothing) {
+  create();
+  Server& leads = leader();
+  ASSERT_TRUE(write(leads, kChunk, 0, pattern(1, 2)).ok());
+  struct Job {
+    std::optional<Result<rpc::Answer<wire::WriteChunkReply>>> answer;
+    static io::Task<void> run(io::Task<Result<rpc::Answer<wire::WriteChunkReply>>> task, Job* job) {
+      job->answer.emplace(co_await std::move(task));
+    }
+  };
+  std::deque<Job> jobs;
+  // Sixteen parts of block 0, and block 1 as a whole again and again.
+  for (uint32_t i = 0; i < 16; ++i) {
+    const Buffer part = pattern(100 + i, 1).slice(0, 256);
+    auto request = write_request(kChunk, i * 256, 256);
+    client_host_.spawn(
+        Job::run(client_->call<wire::WriteChunkReply>(
+                     leads.host().address(8200), wire::Method::kWriteChunk, request, {part}, 5s),
+                 &jobs.emplace_back()));
+    client_host_.spawn(Job::run(client_->call<wire::WriteChunkReply>(
+                                    leads.host().address(8200), wire::Method::kWriteChunk,
+                                    write_request(kChunk, kBlock, kBlock), {pattern(i, 1)}, 5s),
+                                &jobs.emplace_back()));
+  }
+  ASSERT_TRUE(world_.run_until(
+      [&] { return std::ranges::all_of(jobs, [](Job& j) { return j.answer.has_value(); }); }, 20s));
+  for (Job& job : jobs) EXPECT_TRUE(job.answer->ok());
+  for (uint32_t i = 0; i < 16; ++i) {
+    EXPECT_TRUE(reads(leads, kChunk, i * 256, pattern(100 + i, 1).slice(0, 256))) << i;
+  }
+  EXPECT_TRUE(replicas_agree());
+}
+
+TEST_F(ChunkserverTest, AcknowledgedWritesSurviveTheLossOfPowerOfAll) {
+  create();
+  for (uint64_t i = 0; i < 100; ++i) {
+    ASSERT_TRUE(write(leader(), kChunk + i % 5, (i % 16) * kBlock, pattern(i, 1)).ok());
+  }
+  for (auto& server : servers_) server->crash(sim::CrashKind::kPowerLoss);
+  for (auto& server : servers_) server->start();
+  ASSERT_TRUE(world_.run_until([&] { return all_up(); }, 60s));
+  Server& leads = leader();
+  for (uint64_t i = 80; i < 100; ++i) {
+    EXPECT_TRUE(reads(leads, kChunk + i % 5, (i % 16) * kBlock, pattern(i, 1))) << i;
+  }
+  EXPECT_TRUE(replicas_agree());
+}
+
+TEST_F(ChunkserverTest, AReplicaThatLagsFetchesChunksAndSoDoesOneThatIsKilledMeanwhile) {
+  create();
+  Server& slow = follower();
+  cut_off(slow);
+  for (uint64_t i = 0; i < 400; ++i) {
+    ASSERT_TRUE(write(leader(), kChunk + i % 5, (i % 16) * kBlock, pattern(i, 1)).ok());
+  }
+  world_.run_for(1s);
+  Counter& fetched = slow.host().env().metrics.counter("cairn_chunkserver_fetched_bytes_total", "");
+  world_.fabric().heal_all();
+  ASSERT_TRUE(world_.run_until([&] { return fetched.value() > 0; }, 30s));
+  slow.crash(sim::CrashKind::kPowerLoss);
+  slow.start();
+  ASSERT_TRUE(world_.run_until([&] { return all_up(); }, 60s));
+  EXPECT_TRUE(replicas_agree());
+  EXPECT_GT(slow.host().env().metrics.counter("cairn_chunkserver_fetched_bytes_total", "").value(),
+            0u);
+}
+
+TEST_F(ChunkserverTest, AFetchFromAServerWithoutTheCopysetIsNotAnEmptyChunk) {
+  wire::FetchChunkRequest request;
+  request.set_copyset(kCopyset);
+  request.set_chunk(kChunk);
+  request.set_size_bytes(kBlock);
+  EXPECT_EQ(call<wire::FetchChunkReply>(*servers_[0], wire::Method::kFetchChunk, request).code(),
+            Errc::kUnavailable);
+}
+
+TEST_F(ChunkserverTest, ARottenBlockIsReportedAndNeverServed) {
+  create();
+  Server* leads = &leader();
+  ASSERT_TRUE(write(*leads, kChunk, 0, pattern(1, 2)).ok());
+  const uint64_t data_at = chunk::ChunkLayout(kChunkBytes).file_bytes() - kChunkBytes;
+  ASSERT_TRUE(
+      leads->host()
+          .disk()
+          .corrupt("copysets/" + std::to_string(kCopyset) + "/chunk-" + std::to_string(kChunk),
+                   data_at + 5)
+          .ok());
+  EXPECT_EQ(read(*leads, kChunk, 0, kBlock).code(), Errc::kCorrupt);
+  EXPECT_TRUE(reads(*leads, kChunk, kBlock, pattern(1, 2).slice(kBlock, kBlock)));
+  ASSERT_TRUE(write(*leads, kChunk, 0, pattern(3, 1)).ok());
+  EXPECT_TRUE(reads(*leads, kChunk, 0, pattern(3, 1))) << "written again, it is sound";
+}
+
+TEST_F(ChunkserverTest, AFullDiskRefusesNewChunksAndServesTheOthers) {
+  create();
+  ASSERT_TRUE(write(leader(), kChunk, 0, pattern(1, 1)).ok());
+  for (auto& server : servers_) server->host().disk().set_capacity(16 * kMiB);
+  Status last = ok();
+  uint64_t made = 1;
+  for (; made < 100 && last.ok(); ++made) {
+    world_.run_for(1100ms);
+    last = write(leader(), kChunk + made, 0, pattern(made, 1));
+  }
+  EXPECT_EQ(last.code(), Errc::kNoSpace);
+  Server& leads = leader();
+  EXPECT_TRUE(reads(leads, kChunk, 0, pattern(1, 1)));
+  EXPECT_TRUE(write(leads, kChunk, 0, pattern(2, 1)).ok()) << "it has its room already";
+  EXPECT_TRUE(reads(leads, kChunk, 0, pattern(2, 1)));
+}
+
+TEST_F(ChunkserverTest, AFailedDiskIsTakenOutAndTheOthersGoOn) {
+  create();
+  Server& dead = leader();
+  ASSERT_TRUE(write(dead, kChunk, 0, pattern(1, 1)).ok());
+  dead.host().disk().set_error_rate(sim::DiskOperation::kWrite, 1.0);
+  dead.host().disk().set_error_rate(sim::DiskOperation::kSync, 1.0);
+  EXPECT_FALSE(write(dead, kChunk, kBlock, pattern(2, 1)).ok());
+  ASSERT_TRUE(dead->raft()->disk_error().has_value());
+  Server& next = leader();
+  ASSERT_NE(&next, &dead);
+  EXPECT_TRUE(write(next, kChunk, 0, pattern(3, 1)).ok());
+  EXPECT_TRUE(reads(next, kChunk, 0, pattern(3, 1)));
+}
+
+io::Task<Status> remove_all(io::Disk* disk, std::string directory) {
+  for (const std::string& name : CO_TRY(co_await disk->list(directory))) {
+    CO_TRY(co_await disk->remove(directory + "/" + name));
+  }
+  co_return ok();
+}
+
+TEST_F(ChunkserverTest, ADiskWithChunksAndWithoutItsLogDoesNotStart) {
+  create();
+  ASSERT_TRUE(write(leader(), kChunk, 0, pattern(1, 1)).ok());
+  EXPECT_TRUE(replicas_agree());
+  Server& server = *servers_[0];
+  server.crash(sim::CrashKind::kKill);
+  server.host().boot();
+  ASSERT_TRUE(world_.run(server.host(), remove_all(&server.host().disk(), "wal")).ok());
+  server.start();
+  ASSERT_TRUE(world_.run_until([&] { return server.started.has_value(); }, 10s));
+  EXPECT_EQ(server.started->code(), Errc::kCorrupt) << "it may have voted and acknowledged";
+}
+
+TEST_F(ChunkserverTest, StopsWithCallsUnderWay) {
+  create();
+  Server& leads = leader();
+  cut_off(leads);
+  struct Job {
+    static io::Task<void> run(io::Task<Result<rpc::Answer<wire::WriteChunkReply>>> task,
+                              Errc* code) {
+      auto answer = co_await std::move(task);
+      *code = answer.code();
+    }
+  };
+  Errc code = Errc::kOk;
+  client_host_.spawn(Job::run(
+      client_->call<wire::WriteChunkReply>(leads.host().address(8200), wire::Method::kWriteChunk,
+                                           write_request(kChunk, 0, kBlock), {pattern(1, 1)}, 5s),
+      &code));
+  world_.run_for(10ms);
+  world_.run(leads.host(), leads->stop(), 5s);
+  world_.run_for(100ms);
+  EXPECT_EQ(code, Errc::kClosed);
+}
+
+TEST_F(ChunkserverTest, StopDuringAStartWaitsForIt) {
+  Server& server = *servers_[0];
+  server.crash(sim::CrashKind::kKill);
+  server.start();
+  EXPECT_FALSE(server.started.has_value());
+  world_.run(server.host(), server->stop(), 10s);
+  ASSERT_TRUE(server.started.has_value()) << "or it would go on in what is destroyed next";
+  EXPECT_EQ(server.started->code(), Errc::kClosed);
+}
+
+}  // namespace
+}  // namespace cairn::chunkserver

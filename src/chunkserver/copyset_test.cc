@@ -1,0 +1,146 @@
+// What a copyset's entries do to its chunks, fences and windows, without a Raft group around it.
+#include "chunkserver/copyset.h"
+
+#include "store/chunk/store_bench_test.h"
+
+namespace cairn::chunkserver {
+namespace {
+
+using chunk::pattern;
+using chunk::same_bytes;
+
+const CopysetId kCopyset{4};
+const ChunkId kChunk{11};
+
+class FakeSource final : public ChunkSource {
+ public:
+  explicit FakeSource(chunk::StoreBench& bench) : bench_(bench) {}
+  io::Task<Status> fetch(CopysetId copyset, ChunkId chunk, NodeId source) override {
+    fetched.push_back(chunk);
+    EXPECT_EQ(source, NodeId(3));
+    co_return co_await bench_.store->write(copyset, chunk, 0, pattern(chunk.value(), 1));
+  }
+  std::vector<ChunkId> fetched;
+
+ private:
+  chunk::StoreBench& bench_;
+};
+
+class CopysetTest : public ::testing::Test {
+ protected:
+  CopysetTest() : bench_(1), source_(bench_) {
+    CHECK(bench_.open().ok());
+    copyset_ = make();
+    CHECK(bench_.run(copyset_->on_recover(Buffer())).ok());
+  }
+  std::unique_ptr<Copyset> make() {
+    return std::make_unique<Copyset>(bench_.host.env(), kCopyset, *bench_.store, *bench_.pool,
+                                     source_, bench_.options.chunk_bytes);
+  }
+  static wire::ChunkOp write_op(uint64_t sequence, uint64_t fence = 0) {
+    return {.kind = wire::ChunkOpKind::kWrite,
+            .chunk = kChunk,
+            .volume = VolumeId(2),
+            .fence = Fence(fence),
+            .offset_bytes = 0,
+            .size_bytes = static_cast<uint32_t>(kBlockBytes),
+            .client = 77,
+            .sequence = sequence,
+            .oldest_unresolved_sequence = 1};
+  }
+  /// The outcome that the proposer is told, or the error that ends the group.
+  Status apply(wire::ChunkOp op, Buffer payload) {
+    multiraft::Command command{.term = Term(1),
+                               .index = LogIndex(++index_),
+                               .head = wire::encode(op),
+                               .payload = std::move(payload)};
+    Status applied = bench_.run(copyset_->on_apply(std::span(&command, 1)));
+    return applied.ok() ? command.outcome : applied;
+  }
+  bool holds(uint64_t stamp) {
+    auto got = bench_.read(kCopyset, kChunk, 0, 1);
+    return got.ok() && same_bytes(got->view(), pattern(stamp, 1).view());
+  }
+
+  chunk::StoreBench bench_;
+  FakeSource source_;
+  std::unique_ptr<Copyset> copyset_;
+  uint64_t index_ = 1;
+};
+
+TEST_F(CopysetTest, AnOlderFenceIsRefusedAndChangesNothing) {
+  ASSERT_TRUE(apply(write_op(1, 5), pattern(1, 1)).ok());
+  EXPECT_EQ(apply(write_op(2, 4), pattern(2, 1)).code(), Errc::kStaleFence);
+  EXPECT_TRUE(holds(1));
+  EXPECT_TRUE(apply(write_op(3, 5), pattern(3, 1)).ok());
+}
+
+TEST_F(CopysetTest, AWriteThatComesTwiceIsAppliedOnceAndALateOneNever) {
+  ASSERT_TRUE(apply(write_op(1), pattern(1, 1)).ok());
+  ASSERT_TRUE(apply(write_op(2), pattern(2, 1)).ok());
+  EXPECT_TRUE(apply(write_op(1), pattern(1, 1)).ok()) << "answered as the first time";
+  EXPECT_TRUE(holds(2));
+  wire::ChunkOp closing = write_op(4);
+  closing.oldest_unresolved_sequence = 4;
+  ASSERT_TRUE(apply(closing, pattern(4, 1)).ok());
+  EXPECT_EQ(apply(write_op(3), pattern(3, 1)).code(), Errc::kPreconditionFailed);
+  EXPECT_TRUE(holds(4));
+}
+
+TEST_F(CopysetTest, FencesAndWindowsSurviveASnapshot) {
+  ASSERT_TRUE(apply(write_op(7, 5), pattern(1, 1)).ok());
+  const Buffer data = bench_.run(copyset_->on_snapshot_save())->data;
+  copyset_ = make();
+  ASSERT_TRUE(bench_.run(copyset_->on_recover(data)).ok());
+  EXPECT_EQ(apply(write_op(8, 4), pattern(2, 1)).code(), Errc::kStaleFence);
+  EXPECT_TRUE(apply(write_op(7, 5), pattern(2, 1)).ok());
+  EXPECT_TRUE(holds(1)) << "it was applied before the snapshot";
+}
+
+TEST_F(CopysetTest, ASnapshotMakesWhatIsAppliedDurable) {
+  ASSERT_TRUE(apply(write_op(1), pattern(1, 1)).ok());
+  ASSERT_TRUE(bench_.run(copyset_->on_snapshot_save()).ok());
+  copyset_.reset();
+  bench_.crash(sim::CrashKind::kPowerLoss);
+  ASSERT_TRUE(bench_.open().ok());
+  EXPECT_TRUE(holds(1));
+}
+
+TEST_F(CopysetTest, ALoadFetchesTheChunksOfTheSnapshotAndDropsOthers) {
+  for (uint64_t chunk : {11, 12, 13}) {
+    wire::ChunkOp op = write_op(chunk);
+    op.chunk = ChunkId(chunk);
+    ASSERT_TRUE(apply(op, pattern(1, 1)).ok());
+  }
+  const Buffer data = bench_.run(copyset_->on_snapshot_save())->data;
+  ASSERT_TRUE(bench_.write(kCopyset, ChunkId(99), 0, pattern(1, 1)).ok());
+  ASSERT_TRUE(bench_.run(bench_.store->remove(kCopyset, ChunkId(12))).ok());
+  ASSERT_TRUE(bench_.run(copyset_->on_snapshot_load(data, NodeId(3))).ok());
+  EXPECT_EQ(source_.fetched, (std::vector{ChunkId(11), ChunkId(12), ChunkId(13)}));
+  EXPECT_EQ(bench_.store->list(kCopyset).value(), source_.fetched);
+}
+
+TEST_F(CopysetTest, EntriesThatCannotBeReadStopTheGroup) {
+  EXPECT_EQ(apply(write_op(1), pattern(1, 2)).code(), Errc::kCorrupt) << "another size";
+  multiraft::Command garbage{.term = Term(1),
+                             .index = LogIndex(9),
+                             .head = Buffer::copy_of("what is this"),
+                             .payload = {}};
+  EXPECT_EQ(bench_.run(copyset_->on_apply(std::span(&garbage, 1))).code(), Errc::kCorrupt);
+  EXPECT_EQ(bench_.run(copyset_->on_recover(Buffer::copy_of("\xff\xff"))).code(), Errc::kCorrupt);
+}
+
+TEST_F(CopysetTest, ADeleteIsHarmlessTwiceAndZeroesMakeNoChunk) {
+  ASSERT_TRUE(apply(write_op(1), pattern(1, 1)).ok());
+  wire::ChunkOp remove = write_op(2);
+  remove.kind = wire::ChunkOpKind::kDelete;
+  EXPECT_TRUE(apply(remove, Buffer()).ok());
+  EXPECT_TRUE(apply(remove, Buffer()).ok());
+  wire::ChunkOp zero = write_op(3);
+  zero.kind = wire::ChunkOpKind::kWriteZeroes;
+  EXPECT_TRUE(apply(zero, Buffer()).ok());
+  EXPECT_TRUE(bench_.store->list(kCopyset)->empty());
+}
+
+}  // namespace
+}  // namespace cairn::chunkserver
