@@ -4,12 +4,11 @@ import json
 import os
 import pathlib
 import re
-import signal
 import socket
 import struct
 import tempfile
 
-from harness import CAIRN, Cluster, expect, run, wait_until
+from harness import CAIRN, Cluster, expect, run
 
 
 @contextlib.contextmanager
@@ -96,11 +95,6 @@ def test_garbage_and_huge_frames_on_every_port():
         expect_serving(cluster)
 
 
-def stop(cluster, name):
-    cluster.signal(name, signal.SIGTERM)
-    wait_until(lambda: not cluster.processes()[name]["running"], f"{name} ends", 20)
-
-
 def test_a_truncated_segment_of_the_log():
     """Half of a replica's newest log segment is gone: the volume is whole, replicas agree again."""
     with a_cluster() as cluster:
@@ -138,11 +132,10 @@ def test_a_flipped_bit_in_a_chunk_file():
     """Rotten blocks are found and named; never served as data."""
     with a_cluster() as cluster:
         run(["qemu-io", "-f", "raw", "-c", "write -P 0x77 0 16M", cluster.uri])
-        stop(cluster, "chunkserver-1")
+        cluster.verify_replicas()  # by now all replicas have applied it
+        # Under the running server: a restart would replay the log over it.
         flipped = flip_data_bits(pathlib.Path(cluster.dir) / "chunkserver-1")
         expect(flipped >= 1, "a chunk file has data in it")
-        cluster.up()
-        cluster.wait_healthy()
         done = cluster.cairn("copyset", "verify", "--read-data", "--json", check=False)
         findings = json.loads(done.stdout)["findings"]
         expect(any("rotten" in f["what"] for f in findings), f"the flip is found: {done.stdout}")
