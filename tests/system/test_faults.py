@@ -21,16 +21,18 @@ def a_cluster(*flags):
         cluster.close()
 
 
-def longest_gap_ms(work, name, began):
-    """From fio's log of completed writes, the longest time without one. In milliseconds."""
+def longest_gap_ms(work, name):
+    """From fio's log of completed operations, the longest time without one. In milliseconds.
+
+    Reads count as well: after each pass over its file fio reads everything back."""
     times = []
     for path in pathlib.Path(work).glob(f"{name}_lat*.log"):
         for line in path.read_text().splitlines():
             fields = line.split(",")
-            if len(fields) >= 3 and fields[2].strip() == "1":
+            if len(fields) >= 3:
                 times.append(int(fields[0]))
     times.sort()
-    expect(len(times) > 1000, f"fio logged {len(times)} writes only")
+    expect(len(times) > 1000, f"fio logged {len(times)} operations only")
     return max(b - a for a, b in zip(times, times[1:]))
 
 
@@ -57,9 +59,9 @@ def test_kill_9_of_leaders_under_fio_with_verify():
         finally:
             fio.stop()
         expect("err= 0" in out, out)
-        gap = longest_gap_ms(work, "load", 0)
-        print(f"    longest gap without a completed write: {gap} ms")
-        expect(gap <= 3000, f"{gap} ms without a completed write")
+        gap = longest_gap_ms(work, "load")
+        print(f"    longest gap without a completed operation: {gap} ms")
+        expect(gap <= 3000, f"{gap} ms without a completed operation")
         cluster.verify_replicas()
 
 
