@@ -268,11 +268,12 @@ int run_single(const SimOptions& options) {
               outcome.plan.c_str());
   std::printf(
       "%.1f simulated seconds, %llu events, %llu operations (%llu failed), %llu faults, "
-      "fingerprint %016llx\n",
+      "%llu leaderships, %.2f s with two leaders at once, fingerprint %016llx\n",
       outcome.simulated_seconds, static_cast<unsigned long long>(outcome.events_count),
       static_cast<unsigned long long>(outcome.ops_count),
       static_cast<unsigned long long>(outcome.failed_ops_count),
       static_cast<unsigned long long>(outcome.strikes_count),
+      static_cast<unsigned long long>(outcome.leaderships_count), outcome.overlap_seconds,
       static_cast<unsigned long long>(outcome.fingerprint));
   if (!outcome.passed) {
     std::printf("FAIL seed %llu: %s\n  replay: %s\n",

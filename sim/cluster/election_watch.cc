@@ -1,9 +1,11 @@
 #include "sim/cluster/election_watch.h"
 
+#include <set>
+
 namespace cairn::sim {
 
 ElectionWatch::ElectionWatch(World& world, Cluster& cluster) : world_(world), cluster_(cluster) {
-  next_ = world_.after(kInterval, [this] { look(); });
+  look_again();
 }
 
 ElectionWatch::~ElectionWatch() {
@@ -11,14 +13,22 @@ ElectionWatch::~ElectionWatch() {
 }
 
 void ElectionWatch::look() {
+  std::set<GroupId> led;
   for (auto& chunkserver : cluster_.chunkservers()) {
     multiraft::Host* raft = chunkserver->is_up() ? chunkserver->raft() : nullptr;
     if (!raft || !chunkserver->has_started()) continue;
     for (const auto& [group, node] : raft->nodes()) {
-      if (node->is_leader()) note(group, node->status().term, chunkserver->host().name());
+      if (!node->is_leader()) continue;
+      note(group, node->status().term, chunkserver->host().name());
+      if (chunkserver->host().is_paused()) continue;
+      if (!led.insert(group).second) overlap_ += kInterval;
     }
   }
-  next_ = world_.after(kInterval, [this] { look(); });
+}
+
+void ElectionWatch::look_again() {
+  look();
+  next_ = world_.after(kInterval, [this] { look_again(); });
 }
 
 void ElectionWatch::note(GroupId group, Term term, const std::string& leader) {

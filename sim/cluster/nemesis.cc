@@ -80,6 +80,8 @@ void Nemesis::begin() {
   schedule(rates_.power_loss, &Nemesis::lose_power);
   schedule(rates_.kill, &Nemesis::kill);
   schedule(rates_.blackout, &Nemesis::black_out);
+  schedule(rates_.ambush, &Nemesis::ambush);
+  schedule(rates_.estrange, &Nemesis::estrange);
   schedule(rates_.pause, &Nemesis::pause);
   schedule(rates_.partition, &Nemesis::partition);
   schedule(rates_.one_way, &Nemesis::cut_some);
@@ -114,6 +116,7 @@ void Nemesis::heal() {
 
 void Nemesis::crash(ServerNode& server, CrashKind kind) {
   if (!server.is_up()) return;
+  if (before_crash_) before_crash_();
   log((kind == CrashKind::kKill ? "kill " : "power loss of ") + server.host().name());
   server.crash(kind);
   after(between(rates_.down_min, rates_.down_max), [this, &server] {
@@ -132,7 +135,74 @@ void Nemesis::kill() {
 }
 
 void Nemesis::black_out() {
-  for (ServerNode* server : cluster_.servers()) crash(*server, CrashKind::kPowerLoss);
+  const auto strike = [this] {
+    for (ServerNode* server : cluster_.servers()) crash(*server, CrashKind::kPowerLoss);
+  };
+  if (rng_.chance(0.5)) return strike();
+  // With slow disks there is more in flight that may be lost.
+  const double factor = draw_slowness(rates_.slowness_max / 10, rates_.slowness_max);
+  for (ServerNode* server : cluster_.servers()) slow_down(*server, factor);
+  after(between(50ms, 1s), strike);
+}
+
+std::set<std::pair<GroupId, std::string>> Nemesis::leaderships() {
+  std::set<std::pair<GroupId, std::string>> all;
+  for (auto& server : cluster_.chunkservers()) {
+    if (!server->has_started() || !server->raft()) continue;
+    for (const auto& [group, node] : server->raft()->nodes()) {
+      if (node->is_leader()) all.insert({group, server->host().name()});
+    }
+  }
+  return all;
+}
+
+void Nemesis::ambush() {
+  // An election is when little is on the disks and much has been promised: one is provoked while
+  // the disks are slow, and whoever took part is struck as soon as it is won.
+  const double factor = draw_slowness(1, rates_.slowness_max);
+  for (ServerNode* server : cluster_.servers()) slow_down(*server, factor);
+  const auto leading = leaders();
+  if (leading.empty()) return;
+  crash(*leading[rng_.below(leading.size())], CrashKind::kPowerLoss);
+  lie_in_wait(leaderships(), world_.now() + 4s);
+}
+
+void Nemesis::lie_in_wait(std::set<std::pair<GroupId, std::string>> known, Instant until) {
+  if (world_.now() > until) return;
+  auto now = leaderships();
+  const bool has_new_leader = std::any_of(
+      now.begin(), now.end(), [&](const auto& leadership) { return !known.contains(leadership); });
+  if (!has_new_leader) {
+    after(500us, [this, now = std::move(now), until] { lie_in_wait(now, until); });
+    return;
+  }
+  const double share = rng_.unit();
+  for (ServerNode* server : cluster_.servers()) {
+    if (rng_.chance(share)) crash(*server, CrashKind::kPowerLoss);
+  }
+}
+
+void Nemesis::estrange() {
+  const auto leading = leaders();
+  if (leading.empty()) return;
+  ServerNode& server = *leading[rng_.below(leading.size())];
+  if (server.host().is_paused()) return;
+  log("estrange " + server.host().name());
+  for (ServerNode* other : cluster_.servers()) {
+    if (other != &server) world_.fabric().cut_both(server.host(), other->host());
+  }
+  server.host().pause();
+  const Duration paused = between(500ms, 2s);
+  after(paused, [&server] {
+    if (server.is_up()) server.host().resume();
+  });
+  after(paused + between(200ms, 2s), [this, &server] {
+    for (ServerNode* other : cluster_.servers()) {
+      if (other == &server) continue;
+      world_.fabric().heal(server.host(), other->host());
+      world_.fabric().heal(other->host(), server.host());
+    }
+  });
 }
 
 void Nemesis::pause() {
@@ -147,17 +217,22 @@ void Nemesis::pause() {
   });
 }
 
-void Nemesis::slow_down(ServerNode& server) {
+double Nemesis::draw_slowness(double low, double high) {
   // By magnitudes: a little slow and hardly moving are different worlds.
-  const double factor = std::exp(rng_.unit() * std::log(rates_.slowness_max));
+  return low * std::exp(rng_.unit() * std::log(std::max(high / low, 1.0)));
+}
+
+void Nemesis::slow_down(ServerNode& server, double factor) {
   log("slow disk on " + server.host().name() + ", by " + std::to_string(factor));
   server.host().disk().set_slowness(factor);
   after(between(100ms, 5s), [&server] { server.host().disk().set_slowness(1.0); });
 }
 
 void Nemesis::slow_disks() {
-  if (!rng_.chance(0.3)) return slow_down(pick_server());
-  for (ServerNode* server : cluster_.servers()) slow_down(*server);
+  if (!rng_.chance(0.3)) return slow_down(pick_server(), draw_slowness(1, rates_.slowness_max));
+  for (ServerNode* server : cluster_.servers()) {
+    slow_down(*server, draw_slowness(1, rates_.slowness_max));
+  }
 }
 
 // ---- network
@@ -168,7 +243,7 @@ void Nemesis::partition() {
   if (rng_.chance(rates_.narrow_share)) {
     // A leader that still hears a client is the one that could answer with what is old.
     const Host* server = &pick_server().host();
-    const Host* client = clients_[rng_.below(clients_.size())];
+    const Host* client = rng_.chance(0.5) ? clients_.back() : clients_[rng_.below(clients_.size())];
     for (Host* host : hosts) {
       (host == server || host == client ? inside : outside).push_back(host);
     }

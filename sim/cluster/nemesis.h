@@ -2,6 +2,7 @@
 /// Threads: one.
 #pragma once
 
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ class Nemesis {
   Nemesis(const Nemesis&) = delete;
   Nemesis& operator=(const Nemesis&) = delete;
 
+  /// Called before a server is crashed: what it was would be gone.
+  void set_before_crash(std::function<void()> look) { before_crash_ = std::move(look); }
   /// Begins to strike.
   void begin();
   /// Strikes no more and undoes everything: hosts up and running, network and disks as at first.
@@ -39,11 +42,16 @@ class Nemesis {
   void kill();
   void crash(ServerNode& server, CrashKind kind);
   void black_out();
+  void ambush();
+  void lie_in_wait(std::set<std::pair<GroupId, std::string>> known, Instant until);
+  std::set<std::pair<GroupId, std::string>> leaderships();
+  void estrange();
   void pause();
   void partition();
   void cut_some();
   void slow_disks();
-  void slow_down(ServerNode& server);
+  double draw_slowness(double low, double high);
+  void slow_down(ServerNode& server, double factor);
   void slow_a_link();
   void reset_some();
 
@@ -52,6 +60,7 @@ class Nemesis {
   const std::vector<Host*> clients_;
   const FaultRates rates_;
   Rng rng_;
+  std::function<void()> before_crash_;
   std::set<EventId> pending_;  ///< strikes and undoings to come
   uint64_t strikes_count_ = 0;
 };

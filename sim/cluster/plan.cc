@@ -20,19 +20,21 @@ void draw_host_faults(Rng& rng, FaultRates& faults) {
   faults.kill = sometimes(rng, 0.4, 1s, 8s);
   faults.pause = sometimes(rng, 0.5, 800ms, 6s);
   faults.slow_disk = sometimes(rng, 0.4, 1s, 6s);
-  faults.blackout = sometimes(rng, 0.3, 3s, 15s);
+  faults.blackout = sometimes(rng, 0.4, 3s, 12s);
   // What is acknowledged before it is durable shows when the disks are slow and the power goes.
   faults.slowness_max = rng.chance(0.5) ? 50 : 1000;
+  faults.ambush = sometimes(rng, 0.3, 2s, 8s);
   // A short absence meets what the peers still believe; a long one, what they have moved on to.
   faults.down_min = rng.chance(0.4) ? 2ms : 50ms;
   faults.down_max = rng.chance(0.4) ? 100ms : draw(rng, 500ms, 8s);
-  faults.drift_ppm_max = rng.chance(0.5) ? 10'000 : 0;
+  faults.drift_ppm_max = rng.chance(0.5) ? 50'000 : 0;
   faults.mds_too = rng.chance(0.5);
 }
 
 void draw_network_faults(Rng& rng, FaultRates& faults) {
-  faults.partition = sometimes(rng, 0.5, 1s, 8s);
+  faults.partition = sometimes(rng, 0.6, 1s, 5s);
   faults.one_way = sometimes(rng, 0.4, 1s, 6s);
+  faults.estrange = sometimes(rng, 0.3, 2s, 8s);
   faults.slow_link = sometimes(rng, 0.4, 1s, 6s);
   faults.reset = sometimes(rng, 0.3, 500ms, 5s);
   if (rng.chance(0.5)) faults.frames.drop = 0.03 * rng.unit();
@@ -53,18 +55,25 @@ std::string describe(const char* name, Duration mean) {
 Plan draw_plan(Rng& rng, Profile profile) {
   Plan plan;
   plan.shape.clients_count = static_cast<uint32_t>(rng.between(2, 4));
-  plan.shape.workers_per_client = static_cast<uint32_t>(rng.between(2, 8));
+  // Few: most wait for what is cut off. Many: the load on what can be reached goes on.
+  plan.shape.workers_per_client =
+      static_cast<uint32_t>(rng.chance(0.3) ? rng.between(2, 8) : rng.between(24, 64));
   plan.shape.copysets_per_chunkserver = static_cast<uint32_t>(rng.between(2, 4));
   plan.shape.snapshot_log_entries = static_cast<uint32_t>(rng.between(30, 400));
   plan.shape.retained_log_entries =
       static_cast<uint32_t>(rng.between(5, plan.shape.snapshot_log_entries));
-  // About 30 to 120 operations a second for all workers together.
+  // Up to 55 to 250 operations a second for all workers together; those that wait do none.
   const int64_t workers_count =
       int64_t{plan.shape.clients_count} * int64_t{plan.shape.workers_per_client};
-  plan.load.think_mean = workers_count * draw(rng, 8ms, 30ms);
-  plan.load.write_share = 0.3 + 0.5 * rng.unit();
+  plan.load.think_mean = workers_count * draw(rng, 4ms, 18ms);
+  plan.load.write_share = 0.2 + 0.5 * rng.unit();
+  plan.load.has_reader = rng.chance(0.6);
   plan.load.zeroes_share = rng.chance(0.5) ? 0.0 : 0.1;
-  plan.load.hot_blocks_count = static_cast<uint32_t>(rng.between(1, rng.chance(0.5) ? 4 : 24));
+  // Few hot blocks: all meet at once. More: operations on those that can be reached do not wait
+  // behind one that cannot (a client's operations on a block are in order).
+  plan.load.hot_blocks_count =
+      static_cast<uint32_t>(rng.chance(0.25) ? rng.between(1, 4) : rng.between(8, 32));
+  plan.load.hot_share = 0.5 + 0.45 * rng.unit();
   plan.chaos = draw(rng, 8s, 25s);
   plan.faults.leaders_share = rng.chance(0.5) ? 0.8 : 0.0;
   plan.faults.narrow_share = rng.unit();
@@ -85,7 +94,8 @@ std::string describe(const Plan& plan) {
           describe("pause", f.pause) + describe("partition", f.partition) +
           describe("one-way cut", f.one_way) + describe("slow disk", f.slow_disk) +
           describe("slow link", f.slow_link) + describe("reset", f.reset) +
-          describe("blackout", f.blackout);
+          describe("blackout", f.blackout) + describe("estranged leader", f.estrange) +
+          describe("ambush", f.ambush);
   const auto percent = [&](const char* name, double chance) {
     if (chance > 0) {
       text += std::string(" ") + name + " " + std::to_string(chance * 100).substr(0, 4) + "%";

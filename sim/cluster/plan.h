@@ -40,6 +40,9 @@ struct ClusterShape {
 struct LoadShape {
   Duration think_mean = 60ms;
   double write_share = 0.5;
+  /// The last client only reads: writes that cannot be committed would hold back its reads of the
+  /// same blocks, and it is the one that a deposed leader could still answer.
+  bool has_reader = false;
   double zeroes_share = 0.05;  ///< of the writes
   double many_blocks_share = 0.2;
   double hot_share = 0.7;  ///< of the operations go to a few blocks
@@ -57,6 +60,8 @@ struct FaultRates {
   Duration slow_link{};
   Duration reset{};     ///< of the connections between two hosts
   Duration blackout{};  ///< all servers lose power at once
+  Duration estrange{};  ///< a leader pauses and finds its peers, not its clients, out of reach
+  Duration ambush{};    ///< power losses as soon as a group has a new leader
 
   Duration down_min = 50ms;  ///< until a crashed host is back
   Duration down_max = 5s;

@@ -64,6 +64,7 @@ class Run {
     }
     nemesis_ = std::make_unique<Nemesis>(world_, *cluster_, client_hosts, plan_.faults);
     watch_ = std::make_unique<ElectionWatch>(world_, *cluster_);
+    nemesis_->set_before_crash([this] { watch_->look(); });
   }
 
   Outcome run() {
@@ -79,6 +80,8 @@ class Run {
       outcome.failed_ops_count += client->failed_ops_count();
     }
     outcome.strikes_count = nemesis_->strikes_count();
+    outcome.leaderships_count = watch_->leaderships_count();
+    outcome.overlap_seconds = std::chrono::duration<double>(watch_->overlap()).count();
     outcome.fingerprint = fingerprint();
     return outcome;
   }

@@ -29,6 +29,8 @@ struct Outcome {
   uint64_t ops_count = 0;
   uint64_t failed_ops_count = 0;
   uint64_t strikes_count = 0;
+  uint64_t leaderships_count = 0;
+  double overlap_seconds = 0;  ///< with two leaders of a group, of different terms
 };
 
 Outcome run_seed(const RunOptions& options);

@@ -64,6 +64,8 @@ void ClientNode::begin() {
 
 io::Task<void> ClientNode::work(Rng rng) {
   const LoadShape load = plan_.load;
+  const bool is_reader = load.has_reader && number_ == plan_.shape.clients_count;
+  const double write_share = is_reader ? 0.0 : load.write_share;
   while (!is_stopping_) {
     const double think = -std::log(1.0 - rng.unit()) * static_cast<double>(load.think_mean.count());
     co_await env_.clock.sleep(Duration(static_cast<int64_t>(think)));
@@ -71,7 +73,7 @@ io::Task<void> ClientNode::work(Rng rng) {
     const Range range = draw_range(rng);
     ++ops_count_;
     bool succeeded = false;
-    if (!rng.chance(load.write_share)) {
+    if (!rng.chance(write_share)) {
       succeeded = (co_await read(range)).ok();
     } else if (rng.chance(load.zeroes_share)) {
       const bool discard = rng.chance(0.5);

@@ -3,11 +3,11 @@
 namespace cairn::sim {
 
 namespace {
+/// Of at most a page.
 bool all_zero(ByteView bytes) {
-  for (const std::byte byte : bytes) {
-    if (byte != std::byte{0}) return false;
-  }
-  return true;
+  static constexpr std::array<std::byte, kPageBytes> kZeros{};
+  CHECK(bytes.size() <= kPageBytes);
+  return std::memcmp(bytes.data(), kZeros.data(), bytes.size()) == 0;
 }
 
 /// Calls `each(page index, offset in the page, bytes)` for the pages under a range.
