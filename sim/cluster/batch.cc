@@ -119,6 +119,13 @@ class Batch {
     return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
   }
   bool hunts() const { return options_.run.bug != PlantedBug::kNone; }
+  /// Evenly over the seeds: with 5 %, one of every twenty.
+  bool is_repeated(uint64_t seed) const {
+    const auto share_up_to = [this](uint64_t n) {
+      return static_cast<uint64_t>(static_cast<double>(n) * options_.repeat_share);
+    };
+    return share_up_to(seed + 1) != share_up_to(seed);
+  }
   bool is_over() const { return hunts() && found_seed_; }
 
   void start(uint64_t seed) {
@@ -188,7 +195,7 @@ class Batch {
       fail(job, outcome);
       return;
     }
-    if (Rng(seed ^ 0x2545f491).chance(options_.repeat_share) && !hunts()) {
+    if (is_repeated(seed) && !hunts()) {
       fingerprints_[seed] = outcome.fingerprint;
       Job again = job;
       again.is_repetition = true;
