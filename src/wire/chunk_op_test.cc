@@ -28,7 +28,8 @@ TEST(ChunkOp, ReadsBackWhatWasWritten) {
 
 TEST(ChunkOp, KeepsItsBytesFromReleaseToRelease) {
   std::string hex;
-  for (std::byte b : encode(sample()).view()) {
+  const Buffer bytes = encode(sample());
+  for (std::byte b : bytes.view()) {
     static constexpr char kDigits[] = "0123456789abcdef";
     hex += kDigits[static_cast<int>(b) >> 4];
     hex += kDigits[static_cast<int>(b) & 15];
