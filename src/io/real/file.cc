@@ -151,6 +151,7 @@ Task<Result<uint64_t>> RingFile::size() {
 
 Status RingFile::write_cached_now(uint64_t offset_bytes, std::span<const ByteView> parts) {
   CHECK(options_.access == Access::kBuffered && parts.size() <= kPartsMax);
+  if (parts.size() == 1) return write_cached_pieces(offset_bytes, parts.front());
   IoVectors vectors(parts);
   const size_t size_bytes = vectors.left_bytes();
   uint64_t position_bytes = offset_bytes;
@@ -163,6 +164,24 @@ Status RingFile::write_cached_now(uint64_t offset_bytes, std::span<const ByteVie
     }
     vectors.advance(static_cast<size_t>(result));
     position_bytes += static_cast<uint64_t>(result);
+  }
+  return ok();
+}
+
+Status RingFile::write_cached_pieces(uint64_t offset_bytes, ByteView bytes) {
+  // A long write leaves long folios in the page cache, and every later write into one walks the
+  // buffer heads of all its blocks: 4 KiB into 1 MiB cost a tenth of all CPU.
+  constexpr size_t kPieceBytes = 64 * 1024;
+  size_t done_bytes = 0;
+  while (done_bytes < bytes.size()) {
+    const size_t step_bytes = std::min(kPieceBytes, bytes.size() - done_bytes);
+    const ssize_t result = ::pwrite(fd_.get(), bytes.data() + done_bytes, step_bytes,
+                                    static_cast<off_t>(offset_bytes + done_bytes));
+    if (result < 0 && errno == EINTR) continue;
+    if (result <= 0) {
+      return system_error(result == 0 ? EIO : errno, at("write", offset_bytes, bytes.size()));
+    }
+    done_bytes += static_cast<size_t>(result);
   }
   return ok();
 }

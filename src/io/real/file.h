@@ -25,6 +25,7 @@ class RingFile final : public File {
   Status read_cached_now(uint64_t offset_bytes, MutableByteView into) override;
 
  private:
+  Status write_cached_pieces(uint64_t offset_bytes, ByteView bytes);
   /// Counts an operation while it holds the descriptor's number, which close() gives away.
   class InUse {
    public:
