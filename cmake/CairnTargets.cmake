@@ -50,3 +50,11 @@ function(cairn_library name)
     cairn_test(${name}_test SOURCES ${tests} DEPS ${name} ${ARG_TEST_DEPS})
   endif()
 endfunction()
+
+# cairn_allocator(TARGET): a program's malloc, for those that are on the data path
+# (docs/adr/0007-allocator.md). Sanitizers bring their own.
+function(cairn_allocator target)
+  if(NOT CAIRN_SANITIZE)
+    target_link_libraries(${target} PRIVATE PkgConfig::TCMALLOC)
+  endif()
+endfunction()

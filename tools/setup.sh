@@ -6,7 +6,7 @@ build_packages=(
   clang-19 lld-19 libclang-rt-19-dev llvm-19 clang-format-19 clang-tidy-19
   mold ccache cmake ninja-build git pkg-config
   libboost1.81-dev liburing-dev librocksdb-dev libprotobuf-dev protobuf-compiler
-  libisal-dev libssl-dev libcli11-dev libtoml11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
+  libgoogle-perftools-dev libisal-dev libssl-dev libcli11-dev libtoml11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
   libgtest-dev libgmock-dev libbenchmark-dev zlib1g-dev
 )
 test_packages=(

@@ -1,6 +1,4 @@
 // cairn: one program, a subcommand for each role.
-#include <malloc.h>
-
 #include <CLI/CLI.hpp>
 #include <csignal>
 
@@ -8,11 +6,6 @@
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
-  // Servers free and take megabytes many times a second: giving them back to the kernel each time
-  // costs page faults on the data path.
-  mallopt(M_TRIM_THRESHOLD, 256 << 20);
-  mallopt(M_TOP_PAD, 16 << 20);
-  mallopt(M_MMAP_THRESHOLD, 64 << 20);
   CLI::App app{
       "Cairn: replicated block storage on Raft.\n"
       "Start here: cairn dev up   (a whole cluster on this machine)"};
