@@ -6,6 +6,10 @@ TurnHook::~TurnHook() {
   if (owner_) owner_->disarm(*this);
 }
 
+void Later::await_suspend(std::coroutine_handle<> handle) {
+  executor_.post(handle);
+}
+
 Executor::~Executor() {
   CHECK(spawned_count_ == 0, "an executor outlives what was spawned on it");
   while (hooks_first_) disarm(*hooks_first_);

@@ -30,6 +30,24 @@ class TurnHook {
   class Executor* owner_ = nullptr;
 };
 
+class Executor;
+
+/// co_await later(executor): the rest runs in a later round of this turn, behind what is posted
+/// and, where hooks are running, behind them and what they submit to the disk.
+class Later {
+ public:
+  explicit Later(Executor& executor) : executor_(executor) {}
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> handle);
+  void await_resume() const noexcept {}
+
+ private:
+  Executor& executor_;
+};
+inline Later later(Executor& executor) {
+  return Later(executor);
+}
+
 /// Threads: all calls from the reactor's thread.
 class Executor {
  public:

@@ -6,6 +6,9 @@ namespace cairn::multiraft {
 
 io::Task<void> Group::apply_loop() {
   auto inside = host_.gate().enter();
+  // Behind the hooks of this turn: the log's write and the peers' frames of the same Ready leave
+  // first, and what is applied here overlaps with them.
+  co_await io::later(host_.env().executor);
   while (inside && !apply_queue_.empty() && !failed_ && !stopping_) {
     if (save_waits_) {
       co_await progress_.wait_next();

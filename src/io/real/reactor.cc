@@ -74,7 +74,9 @@ void Reactor::run_turn(bool may_sleep) {
     const bool reaped = ring != nullptr && ring->reap();
     const bool ran = run_posted();
     // Hooks run once all is quiet, so that one flush takes what the whole turn has collected.
-    if (!reaped && !ran && !run_turn_hooks()) break;
+    if (reaped || ran) continue;
+    if (!run_turn_hooks()) break;
+    if (ring != nullptr) ring->submit();  // The disk works while the next round runs.
   }
   run_turn_hooks();  // If the rounds ran out: nothing sleeps on an armed hook.
   if (ring != nullptr) ring->submit();
