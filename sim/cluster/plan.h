@@ -8,7 +8,6 @@
 
 #include <string>
 
-#include "base/planted_bug.h"
 #include "base/rng.h"
 #include "base/units.h"
 #include "sim/io/fabric.h"
@@ -82,7 +81,6 @@ struct Plan {
   LoadShape load;
   FaultRates faults;
   Duration chaos = 20s;
-  PlantedBug bug = PlantedBug::kNone;
 };
 
 Plan draw_plan(Rng& rng, Profile profile);

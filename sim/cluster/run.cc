@@ -87,11 +87,7 @@ class Run {
   }
 
  private:
-  static Plan draw(Rng& rng, const RunOptions& options) {
-    Plan plan = draw_plan(rng, options.profile);
-    plan.bug = options.bug;
-    return plan;
-  }
+  static Plan draw(Rng& rng, const RunOptions& options) { return draw_plan(rng, options.profile); }
 
   std::string first_failure() {
     using Phase = std::string (Run::*)();
@@ -267,6 +263,7 @@ std::string Run::converge() {
 }  // namespace
 
 Outcome run_seed(const RunOptions& options) {
+  plant(options.bug);
   return std::make_unique<Run>(options)->run();
 }
 

@@ -40,7 +40,7 @@ LeaseOptions lease_options(const HostOptions& options) {
 Result<std::unique_ptr<Group>> Group::create(GroupHost& host, GroupId id, StateMachine& machine,
                                              wal::RecoveredGroup recovered) {
   const std::string name = "group " + to_string(id);
-  if (!recovered.quarantine_reason.empty()) {
+  if (!recovered.quarantine_reason.empty() && !is_planted(PlantedBug::kQuarantineIgnored)) {
     return error(Errc::kCorrupt, name + ": " + recovered.quarantine_reason);
   }
   if (!recovered.snapshot) {
@@ -56,6 +56,7 @@ Result<std::unique_ptr<Group>> Group::create(GroupHost& host, GroupId id, StateM
                              .commit = recovered.hard_state.commit};
   hard_state.commit = std::max(hard_state.commit, snapshot->metadata.index);
   hard_state.term = std::max(hard_state.term, snapshot->metadata.term);
+  if (is_planted(PlantedBug::kVoteNotRestored)) hard_state.vote = NodeId();
   if (snapshot->metadata.index < base.index) {
     return error(Errc::kCorrupt, name + " has a snapshot that is older than its log");
   }
@@ -101,7 +102,10 @@ Group::Group(GroupHost& host, GroupId id, StateMachine& machine, raft::HardState
       epoch_(recovered_state_.epoch),
       progress_(host.env().executor),
       lease_(host.self(), lease_options(host.options())),
-      guard_(host.options().election_timeout(), host.env().clock.now()) {}
+      guard_(host.options().election_timeout(),
+             is_planted(PlantedBug::kVoteAfterStart)
+                 ? host.env().clock.now() - host.options().election_timeout()
+                 : host.env().clock.now()) {}
 
 Group::~Group() {
   CHECK(!proposals_first_, "proposers are told before their group goes");
@@ -249,7 +253,7 @@ void Group::send_to_peer(raft::Message message) {
       }
       break;
     case raft::MessageType::kTimeoutNow:
-      lease_.revoke();
+      if (!is_planted(PlantedBug::kLeaseAfterTransfer)) lease_.revoke();
       break;
     default:
       break;
@@ -373,6 +377,9 @@ NodeId Node::leader() const {
 }
 NodeStatus Node::status() const {
   return group_.status();
+}
+const raft::RawNode& Node::core() const {
+  return group_.core();
 }
 
 }  // namespace cairn::multiraft

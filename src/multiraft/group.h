@@ -45,7 +45,6 @@ class GroupHost {
   virtual PayloadCache& cache() = 0;
   virtual io::Gate& gate() = 0;
   virtual wal::Lsn durable() const = 0;
-  virtual PlantedBug planted_bug() const = 0;
   /// Group::on_durable() is called once the log has reached `after`; in the order of calls.
   virtual void notify_when_durable(Group& group, wal::Lsn after) = 0;
   /// The group has put itself out of service. A device error is the disk's: all groups follow.
@@ -99,6 +98,7 @@ class Group {
   bool is_ready_leader() const { return started_term_ == raw_->term() && is_leader(); }
   NodeId leader() const { return failed_ ? NodeId() : raw_->leader(); }
   NodeStatus status() const;
+  const raft::RawNode& core() const { return *raw_; }
 
   bool is_ready_marked = false;  ///< the host's note: stands in its list of this turn
 

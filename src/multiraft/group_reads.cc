@@ -42,7 +42,7 @@ void Group::receive_heartbeat_answer(NodeId from, Term term, uint64_t stamp) {
 }
 
 bool Group::lease_valid(Instant now) const {
-  if (host_.planted_bug() == PlantedBug::kReadWithoutLease) return true;
+  if (is_planted(PlantedBug::kReadWithoutLease)) return true;
   return lease_.valid_at(now, voters(), voters_outgoing());
 }
 
@@ -65,7 +65,7 @@ io::Task<Status> Group::read_barrier() {
   const Term term = raw_->term();
   // Until an entry of its own term is applied, a leader does not know what is committed (pitfall
   // 12).
-  while (started_term_ != term) {
+  while (started_term_ != term && !is_planted(PlantedBug::kReadBeforeTerm)) {
     co_await progress_.wait_next();
     CO_TRY(check_in_service());
     if (!is_leader() || raw_->term() != term) co_return not_leader();

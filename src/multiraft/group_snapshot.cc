@@ -13,7 +13,9 @@ bool Group::wants_snapshot() const {
 
 io::Task<Status> Group::wait_between_batches() {
   save_waits_ = true;
-  while (applying_batch_ && !failed_ && !stopping_) co_await progress_.wait_next();
+  while (applying_batch_ && !failed_ && !stopping_ && !is_planted(PlantedBug::kSnapshotInBatch)) {
+    co_await progress_.wait_next();
+  }
   save_waits_ = false;
   progress_.notify_all();
   co_return check_in_service();

@@ -22,8 +22,8 @@ void Group::write(raft::Message& message) {
     written_term_ = message.term;
     written_vote_ = message.vote;
     wal::HardState state{.term = message.term, .vote = message.vote.value(), .commit = LogIndex()};
-    const bool forgets = host_.planted_bug() == PlantedBug::kForgetVote;
-    if (!forgets) last_written_ = host_.wal().append_hard_state(id_, state);
+    if (!is_planted(PlantedBug::kForgetVote))
+      last_written_ = host_.wal().append_hard_state(id_, state);
   }
   log_.append(message.entries);
   for (const raft::Entry& entry : message.entries) {
@@ -46,7 +46,7 @@ void Group::write(raft::Message& message) {
 
 void Group::deliver_when_durable(std::vector<raft::Message> responses) {
   if (responses.empty()) return;
-  const bool claims_early = host_.planted_bug() == PlantedBug::kAckBeforeFlush;
+  const bool claims_early = is_planted(PlantedBug::kAckBeforeFlush);
   if (claims_early || (last_written_ <= host_.durable() && pending_responses_.empty())) {
     deliver(std::move(responses));
     return;

@@ -44,14 +44,6 @@ Host::Host(io::Env env, NodeId self, rpc::Client& client, const PeerDirectory& p
 
 Host::~Host() = default;
 
-PlantedBug Host::planted_bug() const {
-#ifdef CAIRN_PLANTED_BUGS
-  return options_.planted_bug;
-#else
-  return PlantedBug::kNone;
-#endif
-}
-
 io::Task<Status> Host::open(io::Disk& disk, wal::WalOptions wal_options, MachineFactory factory) {
   std::vector<wal::RecoveredGroup> recovered;
   wal_ = CO_TRY(co_await wal::Wal::open(env_, disk, wal_options, *this, &recovered));

@@ -72,7 +72,6 @@ class Host final : private GroupHost,
   PayloadCache& cache() override { return cache_; }
   io::Gate& gate() override { return gate_; }
   wal::Lsn durable() const override { return durable_; }
-  PlantedBug planted_bug() const override;
   void notify_when_durable(Group& group, wal::Lsn after) override;
   void on_group_failed(const Error& reason) override;
   void mark_ready(Group& group) override;

@@ -17,6 +17,10 @@
 #include "base/result.h"
 #include "io/task.h"
 
+namespace cairn::raft {
+class RawNode;
+}
+
 namespace cairn::multiraft {
 
 class Group;
@@ -71,6 +75,8 @@ class Node {
   bool is_ready_leader() const;
   NodeId leader() const;
   NodeStatus status() const;
+  /// The core, for checkers and for a person who wants to see everything.
+  const raft::RawNode& core() const;
 
  private:
   Group& group_;

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 
-#include "base/planted_bug.h"
 #include "base/units.h"
 
 namespace cairn::multiraft {
@@ -40,9 +39,6 @@ struct HostOptions {
   Duration snapshot_check_interval = 1s;
   /// Between two tries to fetch a snapshot.
   Duration snapshot_retry_delay = 500ms;
-
-  /// For the simulator alone.
-  PlantedBug planted_bug = PlantedBug::kNone;
 
   Duration election_timeout() const { return tick * election_ticks; }
 };

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/planted_bug.h"
 #include "raft/raft.h"
 
 namespace cairn::raft {
@@ -75,9 +76,11 @@ void Raft::campaign(Campaign kind) {
 void Raft::answer_vote(const Message& message) {
   const bool may_vote = vote_ == message.from ||                   // said so before
                         (vote_.is_none() && leader_.is_none()) ||  // still free in this term
+                        is_planted(PlantedBug::kVoteTwice) ||
                         (message.type == MessageType::kPreVote && message.term > term_);
   const EntryId candidate{.term = message.log_term, .index = message.index};
-  const bool granted = may_vote && log_.is_up_to_date(candidate);
+  const bool granted =
+      may_vote && (log_.is_up_to_date(candidate) || is_planted(PlantedBug::kVoteForShorterLog));
   const EntryId last = log_.last_entry_id();
   info(id_, " [logterm: ", last.term, ", index: ", last.index, ", vote: ", vote_, "] ",
        granted ? "cast " : "rejected ",

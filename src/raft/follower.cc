@@ -1,3 +1,4 @@
+#include "base/planted_bug.h"
 #include "raft/raft.h"
 
 namespace cairn::raft {
@@ -47,13 +48,13 @@ void Raft::handle_append(const Message& message) {
 }
 
 Status Raft::handle_heartbeat(const Message& message) {
-  if (message.commit > log_.last_index()) {
+  if (message.commit > log_.last_index() && !is_planted(PlantedBug::kCommitWithHeartbeat)) {
     // We once acknowledged what is not there any more. The host must take this member out of
     // service: it may have helped to commit what it forgot.
     return error(Errc::kCorrupt, "the leader counts on entry " + to_string(message.commit) +
                                      ", but the log ends at " + to_string(log_.last_index()));
   }
-  log_.commit_to(message.commit);
+  log_.commit_to(std::min(message.commit, log_.last_index()));
   Message answer{.type = MessageType::kHeartbeatResponse, .to = message.from};
   answer.context = message.context;
   send(std::move(answer));
@@ -87,7 +88,8 @@ bool Raft::restore_snapshot(const SnapshotPtr& snapshot) {
     warn(id_, " attempted to restore snapshot but it is not in its configuration");
     return false;
   }
-  if (log_.matches({.term = at.term, .index = at.index})) {
+  if (log_.matches({.term = at.term, .index = at.index}) &&
+      !is_planted(PlantedBug::kSnapshotOverLog)) {
     // The log has it all: keep what lies behind the snapshot instead of fetching it again.
     log_.commit_to(at.index);
     info(id_, " [commit: ", log_.committed(),

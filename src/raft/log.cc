@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/planted_bug.h"
+
 namespace cairn::raft {
 
 Log::Log(const Storage& storage, uint64_t applying_bytes_max)
@@ -94,7 +96,11 @@ std::optional<LogIndex> Log::maybe_append(EntryId previous, LogIndex committed,
                                           std::span<const Entry> entries, LogIndex* conflict) {
   if (!matches(previous)) return std::nullopt;
   const LogIndex last_new = previous.index + entries.size();
-  const LogIndex from = find_conflict(entries);
+  LogIndex from = find_conflict(entries);
+  if (is_planted(PlantedBug::kTruncateAfterAppend) && from.is_zero() && !entries.empty() &&
+      entries.front().index > committed_) {
+    from = entries.front().index;
+  }
   if (!from.is_zero()) {
     CHECK(from > committed_, "a committed entry would be replaced");
     if (conflict && from <= last_index()) *conflict = from;

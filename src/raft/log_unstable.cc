@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/planted_bug.h"
+
 namespace cairn::raft {
 
 void UnstableLog::check_invariants() const {
@@ -46,7 +48,9 @@ UnstableLog::StableOutcome UnstableLog::stable_to(EntryId id) {
   if (!held_term) return StableOutcome::kMissing;
   if (id.index < offset_) return StableOutcome::kIsSnapshot;
   // The write that completed may be of an entry that a newer term has replaced since.
-  if (*held_term != id.term) return StableOutcome::kTermMismatch;
+  if (*held_term != id.term && !is_planted(PlantedBug::kStaleStorageAck)) {
+    return StableOutcome::kTermMismatch;
+  }
   const size_t stable_count = id.index + 1 - offset_;
   for (size_t i = 0; i < stable_count; ++i) entries_[consumed_ + i] = Entry();  // let go the bytes
   consumed_ += stable_count;

@@ -1,3 +1,4 @@
+#include "base/planted_bug.h"
 #include "raft/raft.h"
 
 namespace cairn::raft {
@@ -30,7 +31,7 @@ void Raft::check_proposed_conf_change(Entry& entry, LogIndex index) {
   std::string_view refusal;
   if (!change) {
     refusal = "malformed";
-  } else if (pending_conf_index_ > log_.applied()) {
+  } else if (pending_conf_index_ > log_.applied() && !is_planted(PlantedBug::kTwoConfChanges)) {
     refusal = "possible unapplied conf change";
   } else if (joint && !change->changes.empty()) {
     refusal = "must transition out of joint config first";
@@ -82,6 +83,9 @@ void Raft::reduce_uncommitted(uint64_t bytes) {
 
 bool Raft::maybe_commit() {
   const LogIndex quorum = tracker_.committed();
+  if (is_planted(PlantedBug::kCommitOldTerm)) {
+    return log_.maybe_commit({.term = log_.term(quorum).value_or(Term()), .index = quorum});
+  }
   return log_.maybe_commit({.term = term_, .index = quorum});
 }
 

@@ -120,6 +120,8 @@ class RawNode {
   LogIndex applied() const { return raft_->log().applied(); }
   LogIndex last_index() const { return raft_->log().last_index(); }
   LogIndex first_index() const { return raft_->log().first_index(); }
+  /// Read by checkers.
+  const Log& log() const { return raft_->log(); }
   const TrackerConfig& config() const { return raft_->tracker().config; }
   /// Of a member, as the leader sees it; null if there is no such member. Leader only.
   const Progress* progress(NodeId id) const { return raft_->tracker().progress.find(id); }

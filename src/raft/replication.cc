@@ -1,3 +1,4 @@
+#include "base/planted_bug.h"
 #include "raft/raft.h"
 
 namespace cairn::raft {
@@ -26,7 +27,9 @@ void Raft::broadcast_heartbeat(uint64_t read_sequence) {
 
 // A follower that may not have all that is committed is told only what it has acknowledged.
 void Raft::send_heartbeat(NodeId to, Progress& progress, const Buffer& context) {
-  const LogIndex commit = std::min(progress.match, log_.committed());
+  const bool is_bounded = !is_planted(PlantedBug::kCommitWithHeartbeat);
+  const LogIndex commit =
+      is_bounded ? std::min(progress.match, log_.committed()) : log_.committed();
   Message message{.type = MessageType::kHeartbeat, .to = to, .commit = commit};
   message.context = context;
   send(std::move(message));
@@ -152,6 +155,10 @@ void Raft::take_heartbeat_response(const Message& message, Progress& progress) {
   // get back to replicating although there is nothing to send.
   if (progress.match < log_.last_index() || progress.state == ProgressState::kProbe) {
     send_append(message.from, progress);
+  }
+  if (is_planted(PlantedBug::kReadAckOfAnyRound)) {
+    reads_.acknowledge(message.from, reads_.last_pending());
+    return release_confirmed_reads();
   }
   if (message.context.size_bytes() != sizeof(uint64_t)) return;
   reads_.acknowledge(message.from, load<uint64_t>(message.context.view()));

@@ -1,3 +1,4 @@
+#include "base/planted_bug.h"
 #include "raft/raft.h"
 
 namespace cairn::raft {
@@ -51,6 +52,9 @@ Status Raft::step_by_role(Message message) {
 bool Raft::step_term(const Message& message) {
   if (message.term.is_zero() || message.term == term_) return true;  // zero: local
   if (message.term > term_) return step_newer_term(message);
+  if (is_planted(PlantedBug::kStaleAppendAck) && message.type == MessageType::kAppendResponse) {
+    return true;
+  }
   step_older_term(message);
   return false;
 }
@@ -94,6 +98,7 @@ void Raft::step_older_term(const Message& message) {
     // Entries acknowledged from an earlier term may have been replaced since at the same indexes;
     // the writes that replaced them will be acknowledged too. A snapshot is committed state, which
     // no term undoes.
+    if (is_planted(PlantedBug::kStaleStorageAck)) return storage_appended(message);
     if (message.snapshot) snapshot_applied(*message.snapshot);
   } else {
     info(id_, " [term: ", term_, "] ignored a message with lower term from ", message.from,

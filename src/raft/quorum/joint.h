@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/planted_bug.h"
 #include "raft/quorum/majority.h"
 
 namespace cairn::raft {
@@ -30,12 +31,14 @@ struct JointConfig {
   template <AckedLookup F>
   LogIndex committed_index(F&& acked) const {
     const LogIndex in = majority_committed(incoming, acked);
-    return outgoing.empty() ? in : std::min(in, majority_committed(outgoing, acked));
+    if (outgoing.empty() || is_planted(PlantedBug::kJointByOneHalf)) return in;
+    return std::min(in, majority_committed(outgoing, acked));
   }
 
   template <VoteLookup F>
   VoteResult vote_result(F&& vote) const {
     const VoteResult in = majority_vote(incoming, vote);
+    if (is_planted(PlantedBug::kJointByOneHalf)) return in;
     const VoteResult out = majority_vote(outgoing, vote);
     if (in == out) return in;
     // They differ: one loss loses all; otherwise one is won and the other still open.

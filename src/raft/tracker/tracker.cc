@@ -1,5 +1,7 @@
 #include "raft/tracker/tracker.h"
 
+#include "base/planted_bug.h"
+
 namespace cairn::raft {
 
 std::string to_string(const TrackerConfig& config) {
@@ -16,6 +18,20 @@ std::string to_string(const ProgressMap& progress) {
     text += to_string(id) + ": " + to_string(member) + '\n';
   }
   return text;
+}
+
+LogIndex ProgressTracker::committed() const {
+  if (is_planted(PlantedBug::kLearnerCounts)) {
+    std::vector<LogIndex> matches;
+    for (const auto& [id, member] : progress) matches.push_back(member.match);
+    std::ranges::sort(matches, std::greater<>());
+    const size_t decides = majority_count(config.voters.incoming);
+    return decides <= matches.size() ? matches[decides - 1] : LogIndex(0);
+  }
+  return config.voters.committed_index([this](NodeId id) -> std::optional<LogIndex> {
+    const Progress* member = progress.find(id);
+    return member ? std::optional(member->match) : std::nullopt;
+  });
 }
 
 bool ProgressTracker::quorum_active() const {
@@ -35,7 +51,7 @@ std::optional<bool> ProgressTracker::vote_of(NodeId id) const {
 }
 
 void ProgressTracker::record_vote(NodeId id, bool granted) {
-  if (!vote_of(id)) votes_.emplace_back(id, granted);
+  if (!vote_of(id) || is_planted(PlantedBug::kDuplicateVotes)) votes_.emplace_back(id, granted);
 }
 
 ProgressTracker::Tally ProgressTracker::tally_votes() const {
@@ -47,6 +63,12 @@ ProgressTracker::Tally ProgressTracker::tally_votes() const {
     ++(*vote ? tally.granted_count : tally.rejected_count);
   }
   tally.result = config.voters.vote_result([this](NodeId id) { return vote_of(id); });
+  if (is_planted(PlantedBug::kDuplicateVotes)) {
+    const auto granted = std::ranges::count(votes_, true, &std::pair<NodeId, bool>::second);
+    if (static_cast<size_t>(granted) >= majority_count(config.voters.incoming)) {
+      tally.result = VoteResult::kWon;
+    }
+  }
   CHECK(tally.granted_count + tally.rejected_count <= progress.count());
   return tally;
 }

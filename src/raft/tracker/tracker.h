@@ -77,12 +77,7 @@ class ProgressTracker {
   Inflights make_inflights() const { return {inflight_messages_max_, inflight_bytes_max_}; }
 
   /// The highest index that the configuration's quorum has acknowledged.
-  LogIndex committed() const {
-    return config.voters.committed_index([this](NodeId id) -> std::optional<LogIndex> {
-      const Progress* member = progress.find(id);
-      return member ? std::optional(member->match) : std::nullopt;
-    });
-  }
+  LogIndex committed() const;
   /// Whether a quorum has been heard from since the last check.
   bool quorum_active() const;
   /// The only voter is `id`, so it decides alone.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/planted_bug.h"
+
 namespace cairn::wal {
 
 namespace {
@@ -60,6 +62,7 @@ Replay::Verdict Replay::judge(const ScannedBatch& batch) {
   const bool is_torn = !batch.damaged.empty();
   const uint64_t doubtful_last = is_missing ? header.number - 1 : header.number;
   if (!is_missing && !is_misplaced && !is_torn) return Verdict::kAccept;
+  if (is_planted(PlantedBug::kTornTailAccepted)) return Verdict::kAccept;
 
   if (expected_ > durable_up_to_) {
     is_cut_ = true;
@@ -167,7 +170,9 @@ void Replay::apply_entry(const RecordView& record, Place place, bool is_damaged)
   const RecordHeader& header = record.header;
   ReplayedGroup& of = group(header.group);
   const bool is_moved = header.kind == RecordKind::kMovedEntry;
-  if (!is_moved) of.entries.erase(of.entries.lower_bound(header.index), of.entries.end());
+  if (!is_moved && !is_planted(PlantedBug::kTruncationForgotten)) {
+    of.entries.erase(of.entries.lower_bound(header.index), of.entries.end());
+  }
   if (of.snapshot && header.index <= of.snapshot->index.value()) return;
   const auto found = of.entries.find(header.index);
   if (found != of.entries.end() && found->second.header.term != header.term) return;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/planted_bug.h"
+
 namespace cairn::wal {
 
 namespace {
@@ -238,6 +240,10 @@ io::Task<void> Writer::run_write(std::shared_ptr<Life> life, std::shared_ptr<io:
 void Writer::on_written(uint64_t number, Status status) {
   if (failed()) return;
   if (!status.ok()) return fail(status.error().within("writing batch " + std::to_string(number)));
+  if (is_planted(PlantedBug::kAckOutOfOrder)) {
+    if (inflight_.empty() || number < inflight_.front().number) return;
+    for (Batch& batch : inflight_) batch.is_done |= batch.number < number;
+  }
   CHECK(!inflight_.empty() && number >= inflight_.front().number);
   Batch& written = inflight_[number - inflight_.front().number];
   CHECK(written.number == number && !written.is_done);
