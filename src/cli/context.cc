@@ -149,6 +149,7 @@ Result<uint64_t> parse_bytes(const std::string& text) {
   while (end < text.size() && std::isdigit(static_cast<unsigned char>(text[end]))) ++end;
   if (end == 0 || end > 15) return bad;
   uint64_t value = std::stoull(text.substr(0, end));
+  if (end < text.size() && text[end] == ' ') ++end;  // As format_bytes() writes it.
   std::string suffix = text.substr(end);
   if (suffix.empty() || suffix == "B") return value;
   static constexpr std::string_view kPrefixes = "KMGTP";
@@ -163,6 +164,27 @@ Result<uint64_t> parse_bytes(const std::string& text) {
     value *= 1024;
   }
   return value;
+}
+
+void add_bytes_option(CLI::App& command, const std::string& name, uint64_t& value,
+                      const std::string& help) {
+  const auto parse = [&value](const std::string& text) {
+    auto bytes = parse_bytes(text);
+    if (!bytes) throw CLI::ValidationError(bytes.error().message());
+    value = *bytes;
+  };
+  command.add_option_function<std::string>(name, parse, help)
+      ->type_name("SIZE")
+      ->default_str(format_bytes(value));
+}
+
+void add_ms_option(CLI::App& command, const std::string& name, Duration& value,
+                   const std::string& help) {
+  const auto set = [&value](int64_t ms) { value = std::chrono::milliseconds(ms); };
+  command.add_option_function<int64_t>(name, set, help)
+      ->type_name("MS")
+      ->check(CLI::Range(int64_t{1}, int64_t{3'600'000}))
+      ->default_str(std::to_string(value / 1ms));
 }
 
 void print_table(const std::vector<std::vector<std::string>>& rows) {

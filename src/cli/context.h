@@ -73,6 +73,13 @@ constexpr int kExitFailed = 1;
 std::string format_bytes(uint64_t bytes);
 Result<uint64_t> parse_bytes(const std::string& text);
 
+/// Options that write straight into what they configure, whose value is the default that --help
+/// shows. Sizes are written as parse_bytes() takes them, times are 1 ms to 1 h.
+void add_bytes_option(CLI::App& command, const std::string& name, uint64_t& value,
+                      const std::string& help);
+void add_ms_option(CLI::App& command, const std::string& name, Duration& value,
+                   const std::string& help);
+
 /// Columns aligned, with a heading.
 void print_table(const std::vector<std::vector<std::string>>& rows);
 

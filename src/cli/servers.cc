@@ -16,19 +16,23 @@ namespace cairn::cli {
 
 namespace {
 
-Duration from_ms(uint64_t ms) {
-  return std::chrono::milliseconds(ms);
-}
-
 /// --config and the variables: the same names as the flags.
 void add_config_option(CLI::App& command) {
   command.set_config("--config", "", "TOML file with the same keys as these flags");
 }
 
+/// Runs a server until a signal; the exit status.
+template <typename Server>
+int serve(Process& process, Server& server) {
+  const Status started = process.reactor().run_until_done(server.start());
+  if (started) process.run_until_signal();
+  process.reactor().run_until_done(server.stop());
+  return started ? 0 : fail(started.error());
+}
+
 struct MdsFlags {
   std::string data, listen = "127.0.0.1:6700", key_file;
   mds::Options options;
-  uint64_t heartbeat_ms = 1000;
   LogFlags log;
 };
 
@@ -38,45 +42,27 @@ int run_mds(MdsFlags& flags) {
   Process process("mds", flags.log);
   flags.options.cluster_key = *key;
   flags.options.listen = {flags.listen};
-  flags.options.heartbeat_interval = from_ms(flags.heartbeat_ms);
   auto store = kv::RocksMetaStore::open(process.env(), flags.data);
   if (!store) return fail(store.error());
   mds::Mds server(process.env(), **store, flags.options);
-  if (Status started = process.reactor().run_until_done(server.start()); !started) {
-    process.reactor().run_until_done(server.stop());
-    return fail(started.error());
-  }
-  process.run_until_signal();
-  process.reactor().run_until_done(server.stop());
-  return 0;
+  return serve(process, server);
 }
 
 struct ChunkserverFlags {
   std::string data, listen = "127.0.0.1:0", key_file;
   std::vector<std::string> mds;
   chunkserver::Options options;
-  uint64_t heartbeat_ms = 1000, tick_ms = 100;
-  std::string wal_max = "4G", space_reserve = "2G", snapshot_log = "32M", retained_log = "16M";
   LogFlags log;
 };
 
-Status finish(ChunkserverFlags& flags) {
+int run_chunkserver(ChunkserverFlags& flags) {
   chunkserver::Options& options = flags.options;
-  options.key = TRY(read_key_file(flags.key_file));
+  auto key = read_key_file(flags.key_file);
+  if (!key) return fail(key.error());
+  options.key = *key;
   options.listen = {flags.listen};
   for (const std::string& address : flags.mds) options.mds.push_back({address});
-  options.heartbeat_interval = from_ms(flags.heartbeat_ms);
-  options.raft.tick = from_ms(flags.tick_ms);
-  options.wal.wal_bytes_max = TRY(parse_bytes(flags.wal_max));
-  options.pool.space_reserve_bytes = TRY(parse_bytes(flags.space_reserve));
-  options.raft.snapshot_log_bytes = TRY(parse_bytes(flags.snapshot_log));
-  options.raft.retained_log_bytes = TRY(parse_bytes(flags.retained_log));
   if (options.server.empty()) options.server = "localhost";
-  return ok();
-}
-
-int run_chunkserver(ChunkserverFlags& flags) {
-  if (Status finished = finish(flags); !finished) return fail(finished.error());
   Process process("chunkserver", flags.log);
   std::error_code failed;
   std::filesystem::create_directories(flags.data, failed);
@@ -85,14 +71,8 @@ int run_chunkserver(ChunkserverFlags& flags) {
   }
   auto disk = process.reactor().open_disk(flags.data, {.create_root = true, .exclusive = true});
   if (!disk) return fail(disk.error());
-  chunkserver::Chunkserver server(process.env(), **disk, flags.options);
-  if (Status started = process.reactor().run_until_done(server.start()); !started) {
-    process.reactor().run_until_done(server.stop());
-    return fail(started.error());
-  }
-  process.run_until_signal();
-  process.reactor().run_until_done(server.stop());
-  return 0;
+  chunkserver::Chunkserver server(process.env(), **disk, options);
+  return serve(process, server);
 }
 
 struct NbdFlags {
@@ -167,8 +147,8 @@ void add_mds_command(CLI::App& app, Action& action) {
       ->add_option("--chunkservers-min", flags->options.pool.chunkservers_min,
                    "copysets are planned when so many have registered")
       ->capture_default_str();
-  command->add_option("--heartbeat-ms", flags->heartbeat_ms, "how often chunkservers report")
-      ->capture_default_str();
+  add_ms_option(*command, "--heartbeat-ms", flags->options.heartbeat_interval,
+                "how often chunkservers report");
   add_log_options(*command, flags->log);
   command->callback([flags, &action] { action = [flags] { return run_mds(*flags); }; });
 }
@@ -198,23 +178,18 @@ void add_chunkserver_command(CLI::App& app, Action& action) {
   command->add_option("--zone", options.zone, "failure domain that replicas are spread over")
       ->envname("CAIRN_ZONE");
   command->add_option("--server", options.server, "machine that the disk is in");
-  command->add_option("--heartbeat-ms", flags->heartbeat_ms, "between reports to the MDS")
-      ->capture_default_str();
-  command
-      ->add_option("--tick-ms", flags->tick_ms,
-                   "Raft's tick; leaders are missed after 8 to 16 of them")
-      ->check(CLI::Range(10, 10'000))
-      ->capture_default_str();
-  command->add_option("--wal-max", flags->wal_max, "size that the log is kept under")
-      ->capture_default_str();
-  command
-      ->add_option("--snapshot-log", flags->snapshot_log,
-                   "a copyset takes a snapshot after so much log")
-      ->capture_default_str();
-  command
-      ->add_option("--retained-log", flags->retained_log,
-                   "log of a copyset kept for replicas that lag")
-      ->capture_default_str();
+  add_ms_option(*command, "--heartbeat-ms", options.heartbeat_interval,
+                "between reports to the MDS");
+  const std::string ticks = std::to_string(options.raft.election_ticks) + " to " +
+                            std::to_string(2 * options.raft.election_ticks);
+  add_ms_option(*command, "--tick-ms", options.raft.tick,
+                "Raft's tick; a dead leader is noticed after " + ticks + " of them");
+  add_bytes_option(*command, "--wal-max", options.wal.wal_bytes_max,
+                   "size that the log is kept under");
+  add_bytes_option(*command, "--snapshot-log", options.raft.snapshot_log_bytes,
+                   "a copyset takes a snapshot after so much log");
+  add_bytes_option(*command, "--retained-log", options.raft.retained_log_bytes,
+                   "log of a copyset kept for replicas that lag");
   command
       ->add_option("--pool-ready-min", options.pool.ready_min,
                    "chunk files kept ready; below it more are formatted")
@@ -223,10 +198,8 @@ void add_chunkserver_command(CLI::App& app, Action& action) {
       ->add_option("--pool-ready-target", options.pool.ready_target,
                    "chunk files that formatting goes on to")
       ->capture_default_str();
-  command
-      ->add_option("--space-reserve", flags->space_reserve,
-                   "space of the file system kept free for log and deletes")
-      ->capture_default_str();
+  add_bytes_option(*command, "--space-reserve", options.pool.space_reserve_bytes,
+                   "space of the file system kept free for log and deletes");
   add_log_options(*command, flags->log);
   command->callback([flags, &action] { action = [flags] { return run_chunkserver(*flags); }; });
 }

@@ -21,6 +21,9 @@ namespace {
 constexpr size_t kEventsMax = 64;
 constexpr int kRoundsMax = 64;
 constexpr Duration kSubmitAgainAfter = 1ms;
+// Half of the shortest election timeout is left after such a turn: whoever looks for the cause of
+// an election finds it in the log.
+constexpr Duration kLongTurn = 400ms;
 }  // namespace
 
 struct Reactor::Parts {
@@ -29,7 +32,9 @@ struct Reactor::Parts {
   SocketNetwork network;
   SystemEntropy entropy;
   std::unique_ptr<IoRing> ring;  // Made with the first disk: a client needs none.
-  Parts(Executor& executor, Logger logger) : network(executor, loop, timers, std::move(logger)) {}
+  Logger logger;
+  Parts(Executor& executor, Logger to)
+      : network(executor, loop, timers, to), logger(std::move(to)) {}
 };
 
 Reactor::Reactor(ReactorOptions options)
@@ -67,6 +72,7 @@ Task<void> Reactor::keep_end(Task<void> task, bool* done) {
 void Reactor::run_turn(bool may_sleep) {
   if (may_sleep) sleep_until_something_is_ready();
   IoRing* const ring = parts_->ring.get();
+  const Instant began = parts_->timers.now();
   run_posted();
   parts_->loop.poll(kEventsMax);
   parts_->timers.fire_due(parts_->timers.now());
@@ -80,6 +86,9 @@ void Reactor::run_turn(bool may_sleep) {
   }
   run_turn_hooks();  // If the rounds ran out: nothing sleeps on an armed hook.
   if (ring != nullptr) ring->submit();
+  if (const Duration took = parts_->timers.now() - began; took >= kLongTurn) {
+    parts_->logger.warn("the event loop was held up", {{"ms", took / 1ms}});
+  }
 }
 
 void Reactor::sleep_until_something_is_ready() {
