@@ -133,11 +133,12 @@ void Group::step(raft::Message message) {
         "a message was not taken",
         {{"group", id_}, {"type", static_cast<int>(type)}, {"why", stepped.error().message()}});
   }
+  check_bond();
   host_.mark_ready(*this);
 }
 
 void Group::tick(bool beats) {
-  if (failed_ || stopping_) return;
+  if (failed_ || stopping_ || !bound_to_.is_none() || is_at_rest()) return;
   raw_->tick();
   if (beats) raw_->send_heartbeats();
   reprobe_snapshots();
@@ -152,8 +153,11 @@ void Group::receive(raft::Message message) {
     case raft::MessageType::kPreVote:
       // The promise under the leader's lease. A campaign that the leader itself asked for is let
       // through: that leader has given its lease up.
-      if (as_text(message.context.view()) != raft::kTransferContext && !guard_.may_vote(now))
-        return;
+      if (as_text(message.context.view()) != raft::kTransferContext) {
+        if (!may_vote(now)) return;
+        // Another follower has missed the leader a little earlier.
+        if (!bound_to_.is_none()) host_.on_leader_silent(bound_to_);
+      }
       break;
     case raft::MessageType::kAppend:
     case raft::MessageType::kSnapshot:
@@ -190,7 +194,9 @@ void Group::note_role() {
   const bool led = noted_leader_;
   noted_term_ = term;
   noted_leader_ = leads;
+  bonds_.clear();
   if (led) {
+    host_.beats().disown();  // followers that are bound to this host must not wait for it
     fail_proposals(error(Errc::kUnavailable,
                          "leadership of the copyset was lost before the command was committed: it "
                          "may still take effect"));
@@ -234,13 +240,17 @@ void Group::send_to_peer(raft::Message message) {
   switch (message.type) {
     case raft::MessageType::kHeartbeat:
       if (!message.context.empty()) break;
+      host_.beats().add_follower(message.to);
       host_.transport().send_heartbeat(
-          message.to, id_, message.term, message.commit,
-          static_cast<uint64_t>(host_.env().clock.now().time_since_epoch().count()));
+          message.to, host_.beats().vouch(),
+          {.group = id_,
+           .term = message.term,
+           .commit = message.commit,
+           .stamp = static_cast<uint64_t>(host_.env().clock.now().time_since_epoch().count())});
       return;
     case raft::MessageType::kHeartbeatResponse:
       if (!message.context.empty()) break;
-      host_.transport().send_heartbeat_answer(message.to, id_, message.term, heartbeat_stamp_);
+      answer_heartbeat(message);
       return;
     case raft::MessageType::kAppend:
       if (is_redundant_commit_notice(message)) return;
@@ -306,6 +316,8 @@ void Group::fail(Error reason) {
   const bool led = noted_leader_;
   failed_ = reason;
   noted_leader_ = false;
+  if (led) host_.beats().disown();
+  leave_bond();
   fail_proposals(reason);
   if (led && !started_term_.is_zero()) machine_.on_leader_stop();
   started_term_ = Term();
@@ -316,6 +328,9 @@ void Group::fail(Error reason) {
 
 void Group::begin_stop() {
   stopping_ = true;
+  // Whoever is bound to this host, or counts on this member's bond, has to do without.
+  if (noted_leader_) host_.beats().disown();
+  if (!bound_to_.is_none()) host_.beats().withdraw(std::exchange(bound_to_, NodeId()));
   fail_proposals(
       error(Errc::kClosed, "this server is stopping; the command may still take effect"));
   progress_.notify_all();

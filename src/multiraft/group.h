@@ -4,6 +4,7 @@
 ///   group_storage.cc   the log: writes, completions, payloads read back
 ///   group_apply.cc     committed entries to the state machine, proposers resumed
 ///   group_reads.cc     lease, heartbeats, read barrier
+///   group_quiet.cc     followers bound to their leader's host, leaders at rest
 ///   group_snapshot.cc  snapshots taken and installed
 ///
 /// Order:   term and vote stand in the log before entries of that term; a message that claims
@@ -22,6 +23,7 @@
 #include "io/sync.h"
 #include "multiraft/codec.h"
 #include "multiraft/group_log.h"
+#include "multiraft/host_beats.h"
 #include "multiraft/lease.h"
 #include "multiraft/node.h"
 #include "multiraft/options.h"
@@ -45,11 +47,14 @@ class GroupHost {
   virtual PayloadCache& cache() = 0;
   virtual io::Gate& gate() = 0;
   virtual wal::Lsn durable() const = 0;
+  virtual HostBeats& beats() = 0;
+  /// The beats of `leader` have stopped: the groups that are bound to it are released.
+  virtual void on_leader_silent(NodeId leader) = 0;
   /// Group::on_durable() is called once the log has reached `after`; in the order of calls.
   virtual void notify_when_durable(Group& group, wal::Lsn after) = 0;
   /// The group has put itself out of service. A device error is the disk's: all groups follow.
   virtual void on_group_failed(const Error& reason) = 0;
-  /// process_ready() is called at the end of this turn.
+  /// process_ready() is called at the end of this turn, and tick() from the next tick on.
   virtual void mark_ready(Group& group) = 0;
 };
 
@@ -71,11 +76,19 @@ class Group {
   void start();
 
   // From the host.
-  /// `beats`: a leader sends its heartbeats in this tick.
+  /// `beats`: a leader sends its heartbeats in this tick. Ticks go on while the group marks itself
+  /// ready: not while it is bound to a leader's host, nor while it leads and all is at rest.
   void tick(bool beats);
   void receive(raft::Message message);
-  void receive_heartbeat(NodeId from, Term term, LogIndex commit, uint64_t stamp);
-  void receive_heartbeat_answer(NodeId from, Term term, uint64_t stamp);
+  void receive_heartbeat(NodeId from, const GroupHeartbeat& heartbeat);
+  void receive_heartbeat_answer(NodeId from, const GroupHeartbeatAnswer& answer);
+  /// The host that this member is bound to; none: its own ticks tell it that a leader is gone.
+  NodeId bound_to() const { return bound_to_; }
+  enum class LeaderIs : uint8_t { kGone, kNotKnown };
+  /// The bond ends. With kGone this member, or the next in rank, campaigns in its turn.
+  void release(LeaderIs leader_is);
+  /// The host of a member answers again after a silence, has fallen silent, or has left bonds.
+  void on_peer_news(NodeId peer);
   void undeliverable(const raft::Message& message);
   void process_ready();
   void on_durable(wal::Lsn up_to);
@@ -101,6 +114,7 @@ class Group {
   const raft::RawNode& core() const { return *raw_; }
 
   bool is_ready_marked = false;  ///< the host's note: stands in its list of this turn
+  bool is_ticking = false;       ///< the host's note: stands in its list for the next tick
 
  private:
   /// A caller of apply(), in its frame; listed in the order of index.
@@ -145,8 +159,27 @@ class Group {
     return raw_->config().voters.outgoing.ids();
   }
   void send_heartbeats();
-  bool lease_valid(Instant now) const;
+  void answer_heartbeat(const raft::Message& answer);
+  bool lease_valid(Instant now);
   bool confirmed_since(Instant started) const;
+
+  // group_quiet.cc
+  struct FollowerBond {
+    NodeId follower;
+    uint64_t epoch = 0;  ///< of its host's support for ours, when it said so
+    LogIndex commit;     ///< what it knew as committed
+  };
+  void bind(NodeId leader, Term term, uint64_t vouch);
+  /// Called after every step: a bond holds for one leader in one term.
+  void check_bond();
+  void leave_bond();
+  bool may_vote(Instant now);
+  uint32_t rank_without(NodeId leader) const;
+  void note_bond(NodeId follower, uint64_t epoch, LogIndex commit);
+  /// Null unless it holds now.
+  const FollowerBond* bond_with(NodeId follower) const;
+  bool is_at_rest() const;
+  bool is_at_rest(NodeId follower, LogIndex last) const;
 
   // group_snapshot.cc
   io::Task<void> install_loop();
@@ -195,7 +228,11 @@ class Group {
   Term started_term_;            ///< on_leader_start was called for it
   LeaderLease lease_;
   VoteGuard guard_;
-  uint64_t heartbeat_stamp_ = 0;  ///< of the heartbeat that is being answered
+  /// Follower: no ticks are counted while set; see host_beats.h.
+  NodeId bound_to_;
+  Term bound_term_;
+  std::vector<FollowerBond> bonds_;  ///< leader: one a follower that has answered in this term
+  uint64_t heartbeat_stamp_ = 0;     ///< of the heartbeat that is being answered
   /// Followers that answered a heartbeat while appends to them were unanswered: the next append
   /// without entries goes out, since its refusal is what tells that those were lost.
   std::set<NodeId> suspects_;

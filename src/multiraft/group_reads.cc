@@ -9,26 +9,38 @@ Instant to_instant(uint64_t stamp) {
 }
 }  // namespace
 
-void Group::receive_heartbeat(NodeId from, Term term, LogIndex commit, uint64_t stamp) {
+void Group::receive_heartbeat(NodeId from, const GroupHeartbeat& heartbeat) {
   if (failed_ || stopping_) return;
-  if (term >= raw_->term()) guard_.on_leader_contact(host_.env().clock.now());
-  heartbeat_stamp_ = stamp;
+  if (heartbeat.term >= raw_->term()) guard_.on_leader_contact(host_.env().clock.now());
+  heartbeat_stamp_ = heartbeat.stamp;
   raft::Message message;
   message.type = raft::MessageType::kHeartbeat;
   message.from = from;
   message.to = host_.self();
-  message.term = term;
-  message.commit = commit;
+  message.term = heartbeat.term;
+  message.commit = heartbeat.commit;
   step(std::move(message));
+  bind(from, heartbeat.term, heartbeat.vouch);
   // The answer takes the stamp of the heartbeat that it answers, so it is produced before the next
   // one is looked at.
   process_ready();
 }
 
-void Group::receive_heartbeat_answer(NodeId from, Term term, uint64_t stamp) {
+void Group::answer_heartbeat(const raft::Message& answer) {
+  const bool is_bound = bound_to_ == answer.to && bound_term_ == answer.term;
+  host_.transport().send_heartbeat_answer(
+      answer.to, is_bound ? host_.beats().epoch_for(answer.to) : 0,
+      {.group = id_,
+       .term = answer.term,
+       .stamp = heartbeat_stamp_,
+       .bound_commit = is_bound ? raw_->committed() : LogIndex()});
+}
+
+void Group::receive_heartbeat_answer(NodeId from, const GroupHeartbeatAnswer& answer) {
   if (failed_ || stopping_) return;
-  if (is_leader() && term == raw_->term()) {
-    lease_.on_answer(from, to_instant(stamp));
+  if (is_leader() && answer.term == raw_->term()) {
+    lease_.on_answer(from, to_instant(answer.stamp));
+    if (!answer.bound_commit.is_zero()) note_bond(from, answer.epoch, answer.bound_commit);
     if (progress_.has_waiters()) progress_.notify_all();
     const raft::Progress* progress = raw_->progress(from);
     if (progress && progress->match < raw_->last_index()) suspects_.insert(from);
@@ -37,12 +49,18 @@ void Group::receive_heartbeat_answer(NodeId from, Term term, uint64_t stamp) {
   message.type = raft::MessageType::kHeartbeatResponse;
   message.from = from;
   message.to = host_.self();
-  message.term = term;
+  message.term = answer.term;
   step(std::move(message));
 }
 
-bool Group::lease_valid(Instant now) const {
+bool Group::lease_valid(Instant now) {
   if (is_planted(PlantedBug::kReadWithoutLease)) return true;
+  if (lease_.valid_at(now, voters(), voters_outgoing())) return true;
+  // The group is quiet: the answers to its host's beats stand for those to its heartbeats.
+  for (const FollowerBond& bond : bonds_) {
+    if (bond.epoch != host_.beats().epoch_of(bond.follower)) continue;
+    lease_.on_answer(bond.follower, host_.beats().answered_stamp(bond.follower));
+  }
   return lease_.valid_at(now, voters(), voters_outgoing());
 }
 

@@ -21,6 +21,12 @@ wal::SnapshotMark first_mark(const std::vector<NodeId>& voters) {
   return mark;
 }
 
+uint64_t draw_life(io::Entropy& entropy) {
+  std::array<std::byte, sizeof(uint64_t)> bytes;
+  entropy.fill(bytes);
+  return load<uint64_t>(bytes);
+}
+
 }  // namespace
 
 Host::Host(io::Env env, NodeId self, rpc::Client& client, const PeerDirectory& peers,
@@ -30,12 +36,15 @@ Host::Host(io::Env env, NodeId self, rpc::Client& client, const PeerDirectory& p
       options_(options),
       transport_(self, client, peers, *this, env.logger.named("transport")),
       cache_(options.cached_payload_bytes_max),
+      beats_(options.election_timeout(), options.tick, draw_life(env.entropy)),
       gate_(env.executor),
       durable_moved_(env.executor),
       created_(env.executor),
       tick_timer_(env.clock, [this] { tick(); }),
       snapshot_timer_(env.clock, [this] { start_snapshots(); }),
       groups_gauge_(env.metrics.gauge("cairn_raft_groups", "Raft groups in service")),
+      groups_ticking_(env.metrics.gauge("cairn_raft_groups_ticking",
+                                        "Raft groups that are not quiet: they count ticks")),
       groups_failed_(env.metrics.counter("cairn_raft_groups_failed_total",
                                          "Raft groups put out of service since the start")) {
   CHECK(!self_.is_none());
@@ -177,6 +186,7 @@ void Host::on_durable(wal::Lsn up_to) {
 
 void Host::mark_ready(Group& group) {
   if (!std::exchange(group.is_ready_marked, true)) ready_.push_back(&group);
+  if (!std::exchange(group.is_ticking, true)) ticking_.push_back(group.id());
   env_.executor.at_turn_end(*this);
 }
 
@@ -205,12 +215,47 @@ void Host::on_message(GroupId id, raft::Message message) {
   if (Group* found = group(id)) found->receive(std::move(message));
 }
 
-void Host::on_heartbeat(GroupId id, NodeId from, Term term, LogIndex commit, uint64_t stamp) {
-  if (Group* found = group(id)) found->receive_heartbeat(from, term, commit, stamp);
+void Host::on_heartbeat(NodeId from, const GroupHeartbeat& heartbeat) {
+  if (Group* found = group(heartbeat.group)) found->receive_heartbeat(from, heartbeat);
 }
 
-void Host::on_heartbeat_answer(GroupId id, NodeId from, Term term, uint64_t stamp) {
-  if (Group* found = group(id)) found->receive_heartbeat_answer(from, term, stamp);
+void Host::on_heartbeat_answer(NodeId from, const GroupHeartbeatAnswer& answer) {
+  if (Group* found = group(answer.group)) found->receive_heartbeat_answer(from, answer);
+}
+
+void Host::on_beat(NodeId from, uint64_t vouch, uint64_t stamp) {
+  switch (beats_.on_beat(from, vouch, env_.clock.now())) {
+    case HostBeats::News::kNone:
+      break;
+    case HostBeats::News::kDisowned:
+      release_bound_to(from, Group::LeaderIs::kNotKnown);
+      break;
+    case HostBeats::News::kRestarted:
+      release_bound_to(from, Group::LeaderIs::kGone);
+      break;
+  }
+  transport_.send_beat_answer(from, beats_.epoch_for(from), stamp);
+  env_.executor.at_turn_end(*this);
+}
+
+void Host::on_beat_answer(NodeId from, uint64_t epoch, uint64_t stamp) {
+  const Instant sent_at(Duration(static_cast<int64_t>(stamp)));
+  if (beats_.on_answer(from, epoch, sent_at, env_.clock.now())) tell_peer_news(from);
+}
+
+void Host::on_leader_silent(NodeId leader) {
+  beats_.withdraw(leader);
+  release_bound_to(leader, Group::LeaderIs::kGone);
+}
+
+void Host::release_bound_to(NodeId leader, Group::LeaderIs leader_is) {
+  for (auto& [id, group] : groups_) {
+    if (group->bound_to() == leader) group->release(leader_is);
+  }
+}
+
+void Host::tell_peer_news(NodeId peer) {
+  for (auto& [id, group] : groups_) group->on_peer_news(peer);
 }
 
 void Host::on_undeliverable(GroupId id, const raft::Message& message) {
@@ -219,8 +264,29 @@ void Host::on_undeliverable(GroupId id, const raft::Message& message) {
 
 void Host::tick() {
   const bool beats = ++ticks_ % options_.heartbeat_ticks == 0;
-  for (auto& [id, group] : groups_) group->tick(beats);
+  const Instant now = env_.clock.now();
+  for (NodeId leader : beats_.take_silent_leaders(now)) {
+    release_bound_to(leader, Group::LeaderIs::kGone);
+  }
+  for (NodeId follower : beats_.take_silent_followers(now)) tell_peer_news(follower);
+  tick_groups(beats);
+  if (beats) {
+    const auto stamp = static_cast<uint64_t>(now.time_since_epoch().count());
+    for (NodeId to : beats_.followers()) transport_.send_beat(to, beats_.vouch(), stamp);
+    env_.executor.at_turn_end(*this);
+  }
   if (!gate_.is_closed()) tick_timer_.arm_after(options_.tick);
+}
+
+void Host::tick_groups(bool beats) {
+  // A group that has something to do marks itself ready, and stands in the list again.
+  for (GroupId id : std::exchange(ticking_, {})) {
+    Group* found = group(id);
+    if (!found) continue;
+    found->is_ticking = false;
+    found->tick(beats);
+  }
+  groups_ticking_.set(static_cast<int64_t>(ticking_.size()));
 }
 
 void Host::start_snapshots() {

@@ -72,6 +72,8 @@ class Host final : private GroupHost,
   PayloadCache& cache() override { return cache_; }
   io::Gate& gate() override { return gate_; }
   wal::Lsn durable() const override { return durable_; }
+  HostBeats& beats() override { return beats_; }
+  void on_leader_silent(NodeId leader) override;
   void notify_when_durable(Group& group, wal::Lsn after) override;
   void on_group_failed(const Error& reason) override;
   void mark_ready(Group& group) override;
@@ -80,9 +82,10 @@ class Host final : private GroupHost,
   void on_failed(Error reason) override;
   // TransportReceiver
   void on_message(GroupId group, raft::Message message) override;
-  void on_heartbeat(GroupId group, NodeId from, Term term, LogIndex commit,
-                    uint64_t stamp) override;
-  void on_heartbeat_answer(GroupId group, NodeId from, Term term, uint64_t stamp) override;
+  void on_heartbeat(NodeId from, const GroupHeartbeat& heartbeat) override;
+  void on_heartbeat_answer(NodeId from, const GroupHeartbeatAnswer& answer) override;
+  void on_beat(NodeId from, uint64_t vouch, uint64_t stamp) override;
+  void on_beat_answer(NodeId from, uint64_t epoch, uint64_t stamp) override;
   void on_undeliverable(GroupId group, const raft::Message& message) override;
   // io::TurnHook
   void on_turn_end() override;
@@ -93,6 +96,9 @@ class Host final : private GroupHost,
   io::Task<Status> make_group(GroupId id, std::vector<NodeId> voters, StateMachine* machine);
   io::Task<Status> wait_durable(wal::Lsn lsn);
   void tick();
+  void tick_groups(bool beats);
+  void release_bound_to(NodeId leader, Group::LeaderIs leader_is);
+  void tell_peer_news(NodeId peer);
   void start_snapshots();
   io::Task<void> snapshot(GroupId id, Group::Keep keep);
   void shrink_cache();
@@ -102,6 +108,7 @@ class Host final : private GroupHost,
   HostOptions options_;
   Transport transport_;
   PayloadCache cache_;
+  HostBeats beats_;
   io::Gate gate_;
   io::Event durable_moved_;
   wal::Lsn durable_;
@@ -114,12 +121,14 @@ class Host final : private GroupHost,
   io::Event created_;           ///< one of creating_ is done
   std::vector<Group*> ready_;
   std::deque<std::pair<wal::Lsn, GroupId>> durable_notices_;  ///< ascending
+  std::vector<GroupId> ticking_;  ///< those that are not quiet; at most once each
   uint64_t ticks_ = 0;
   io::Timer tick_timer_;
   io::Timer snapshot_timer_;
   size_t snapshots_count_ = 0;  ///< under way
 
   Gauge& groups_gauge_;
+  Gauge& groups_ticking_;
   Counter& groups_failed_;
 };
 

@@ -12,6 +12,7 @@
 /// Pure: no clock of its own. Source: ADR-0006.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <vector>
 
@@ -60,7 +61,10 @@ class VoteGuard {
   VoteGuard(Duration election_timeout, Instant started_at)
       : election_timeout_(election_timeout), quiet_until_(started_at + election_timeout) {}
 
-  void on_leader_contact(Instant now) { quiet_until_ = now + election_timeout_; }
+  /// `at`: when it was heard, which may be a while ago.
+  void on_leader_contact(Instant at) {
+    if (at != Instant::min()) quiet_until_ = std::max(quiet_until_, at + election_timeout_);
+  }
   bool may_vote(Instant now) const { return now >= quiet_until_; }
 
  private:

@@ -9,7 +9,8 @@ namespace {
 /// A frame is closed above this; a single message may exceed it by its own size.
 constexpr size_t kFrameBytesMax = 4 * kMiB;
 constexpr size_t kHeartbeatNumbers = 4;
-constexpr size_t kAnswerNumbers = 3;
+constexpr size_t kAnswerNumbers = 4;
+constexpr int kBeatNumbers = 2;
 }  // namespace
 
 struct Transport::Outgoing {
@@ -17,6 +18,10 @@ struct Transport::Outgoing {
   std::vector<std::pair<GroupId, raft::Message>> messages;
   std::vector<uint64_t> heartbeats;
   std::vector<uint64_t> answers;
+  uint64_t vouch = 0;
+  uint64_t epoch = 0;
+  std::vector<uint64_t> beat;         ///< vouch, stamp; the last of the turn
+  std::vector<uint64_t> beat_answer;  ///< epoch, stamp; the last of the turn
 };
 
 Transport::Transport(NodeId self, rpc::Client& client, const PeerDirectory& peers,
@@ -41,15 +46,26 @@ void Transport::send(GroupId group, raft::Message message) {
   outgoing_to(message.to).messages.emplace_back(group, std::move(message));
 }
 
-void Transport::send_heartbeat(NodeId to, GroupId group, Term term, LogIndex commit,
-                               uint64_t stamp) {
-  auto& numbers = outgoing_to(to).heartbeats;
-  numbers.insert(numbers.end(), {group.value(), term.value(), commit.value(), stamp});
+void Transport::send_heartbeat(NodeId to, uint64_t vouch, const GroupHeartbeat& h) {
+  Outgoing& outgoing = outgoing_to(to);
+  if (outgoing.vouch == 0) outgoing.vouch = vouch;
+  auto& numbers = outgoing.heartbeats;
+  numbers.insert(numbers.end(), {h.group.value(), h.term.value(), h.commit.value(), h.stamp});
 }
 
-void Transport::send_heartbeat_answer(NodeId to, GroupId group, Term term, uint64_t stamp) {
-  auto& numbers = outgoing_to(to).answers;
-  numbers.insert(numbers.end(), {group.value(), term.value(), stamp});
+void Transport::send_heartbeat_answer(NodeId to, uint64_t epoch, const GroupHeartbeatAnswer& a) {
+  Outgoing& outgoing = outgoing_to(to);
+  if (outgoing.epoch == 0) outgoing.epoch = epoch;
+  auto& numbers = outgoing.answers;
+  numbers.insert(numbers.end(), {a.group.value(), a.term.value(), a.stamp, a.bound_commit.value()});
+}
+
+void Transport::send_beat(NodeId to, uint64_t vouch, uint64_t stamp) {
+  outgoing_to(to).beat = {vouch, stamp};
+}
+
+void Transport::send_beat_answer(NodeId to, uint64_t epoch, uint64_t stamp) {
+  outgoing_to(to).beat_answer = {epoch, stamp};
 }
 
 void Transport::flush() {
@@ -69,6 +85,10 @@ void Transport::flush_peer(NodeId to, Outgoing& outgoing) {
   batch.set_from_node(self_.value());
   batch.mutable_heartbeats()->Add(outgoing.heartbeats.begin(), outgoing.heartbeats.end());
   batch.mutable_heartbeat_answers()->Add(outgoing.answers.begin(), outgoing.answers.end());
+  batch.set_vouch(outgoing.vouch);
+  batch.set_epoch(outgoing.epoch);
+  batch.mutable_beat()->Add(outgoing.beat.begin(), outgoing.beat.end());
+  batch.mutable_beat_answer()->Add(outgoing.beat_answer.begin(), outgoing.beat_answer.end());
   size_t begin = 0;
   uint64_t bytes = 0;
   for (size_t i = 0; i < outgoing.messages.size(); ++i) {
@@ -118,16 +138,30 @@ void Transport::on_batch(rpc::Call<wire::RaftBatch> call) {
     }
     receiver_.on_message(GroupId(encoded.group()), std::move(*message));
   }
+  // Beats before what rests on them, so that the first heartbeat of a group can bind.
+  if (batch.beat_size() == kBeatNumbers && batch.beat(0) != 0) {
+    receiver_.on_beat(from, batch.beat(0), batch.beat(1));
+  }
+  if (batch.beat_answer_size() == kBeatNumbers && batch.beat_answer(0) != 0) {
+    receiver_.on_beat_answer(from, batch.beat_answer(0), batch.beat_answer(1));
+  }
   const auto& beats = batch.heartbeats();
   for (int i = 0; i + static_cast<int>(kHeartbeatNumbers) <= beats.size(); i += kHeartbeatNumbers) {
     if (beats[i + 1] == 0) continue;  // the core would take it for a message of its own host
-    receiver_.on_heartbeat(GroupId(beats[i]), from, Term(beats[i + 1]), LogIndex(beats[i + 2]),
-                           beats[i + 3]);
+    receiver_.on_heartbeat(from, {.group = GroupId(beats[i]),
+                                  .term = Term(beats[i + 1]),
+                                  .commit = LogIndex(beats[i + 2]),
+                                  .stamp = beats[i + 3],
+                                  .vouch = batch.vouch()});
   }
   const auto& answers = batch.heartbeat_answers();
   for (int i = 0; i + static_cast<int>(kAnswerNumbers) <= answers.size(); i += kAnswerNumbers) {
     if (answers[i + 1] == 0) continue;
-    receiver_.on_heartbeat_answer(GroupId(answers[i]), from, Term(answers[i + 1]), answers[i + 2]);
+    receiver_.on_heartbeat_answer(from, {.group = GroupId(answers[i]),
+                                         .term = Term(answers[i + 1]),
+                                         .stamp = answers[i + 2],
+                                         .bound_commit = LogIndex(answers[i + 3]),
+                                         .epoch = batch.epoch()});
   }
 }
 

@@ -18,14 +18,30 @@
 
 namespace cairn::multiraft {
 
+struct GroupHeartbeat {
+  GroupId group;
+  Term term;
+  LogIndex commit;
+  uint64_t stamp = 0;  ///< the sender's clock
+  uint64_t vouch = 0;  ///< of the frame; see HostBeats
+};
+struct GroupHeartbeatAnswer {
+  GroupId group;
+  Term term;
+  uint64_t stamp = 0;     ///< of the heartbeat that is answered
+  LogIndex bound_commit;  ///< what the follower knows as committed; zero: it is not bound
+  uint64_t epoch = 0;     ///< of the frame; see HostBeats
+};
+
 /// What arrives, sorted by group.
 class TransportReceiver {
  public:
   virtual ~TransportReceiver() = default;
   virtual void on_message(GroupId group, raft::Message message) = 0;
-  virtual void on_heartbeat(GroupId group, NodeId from, Term term, LogIndex commit,
-                            uint64_t stamp) = 0;
-  virtual void on_heartbeat_answer(GroupId group, NodeId from, Term term, uint64_t stamp) = 0;
+  virtual void on_heartbeat(NodeId from, const GroupHeartbeat& heartbeat) = 0;
+  virtual void on_heartbeat_answer(NodeId from, const GroupHeartbeatAnswer& answer) = 0;
+  virtual void on_beat(NodeId from, uint64_t vouch, uint64_t stamp) = 0;
+  virtual void on_beat_answer(NodeId from, uint64_t epoch, uint64_t stamp) = 0;
   /// `message` was not sent.
   virtual void on_undeliverable(GroupId group, const raft::Message& message) = 0;
 };
@@ -37,8 +53,13 @@ class Transport {
   ~Transport();
 
   void send(GroupId group, raft::Message message);
-  void send_heartbeat(NodeId to, GroupId group, Term term, LogIndex commit, uint64_t stamp);
-  void send_heartbeat_answer(NodeId to, GroupId group, Term term, uint64_t stamp);
+  /// A frame carries one vouch and one epoch: those of its first heartbeat and of its first answer
+  /// from a bound follower. A later one may have moved on: its bond is then not taken for one.
+  void send_heartbeat(NodeId to, uint64_t vouch, const GroupHeartbeat& heartbeat);
+  void send_heartbeat_answer(NodeId to, uint64_t epoch, const GroupHeartbeatAnswer& answer);
+  /// Between hosts, for all groups.
+  void send_beat(NodeId to, uint64_t vouch, uint64_t stamp);
+  void send_beat_answer(NodeId to, uint64_t epoch, uint64_t stamp);
   /// Sends what the turn has collected. Called once at its end, after all groups were looked at.
   void flush();
 
