@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the benchmarks: all, or those named: floor, runtime, rpc, wal, raft, nbd, cluster.
+# Runs the benchmarks: all, or those named: floor, runtime, rpc, wal, raft_core, raft, nbd, cluster.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=build/release/bench
@@ -7,7 +7,7 @@ work=$(mktemp -d -p "${CAIRN_BENCH_DIR:-$PWD/build}")
 trap 'rm -rf "$work"' EXIT
 
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=(floor runtime rpc wal raft nbd cluster)
+[ ${#names[@]} -gt 0 ] || names=(floor runtime rpc wal raft_core raft nbd cluster)
 for name in "${names[@]}"; do
   echo "=== $name"
   case "$name" in
@@ -15,6 +15,7 @@ for name in "${names[@]}"; do
     runtime) "$bin/cairn_bench_runtime" "$work" ;;
     rpc) "$bin/cairn_bench_rpc" ;;
     wal) "$bin/cairn_bench_wal" --dir "$work" ;;
+    raft_core) "$bin/cairn_bench_raft_core" ;;
     raft) "$bin/cairn_bench_raft" --dir "$work" ;;
     nbd) bench/nbd_bench.sh ;;
     cluster) bench/cluster.py --dir "$work" ;;
