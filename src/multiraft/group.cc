@@ -295,9 +295,7 @@ io::Task<Result<LogIndex>> Group::apply(Buffer head, Buffer payload, Term only_i
   entry.head = std::move(head);
   entry.payload.size_bytes = static_cast<uint32_t>(payload.size_bytes());
   entry.payload.bytes = std::move(payload);
-  std::vector<raft::Entry> entries;
-  entries.push_back(std::move(entry));
-  if (Status proposed = raw_->propose(std::move(entries)); !proposed) {
+  if (Status proposed = raw_->propose(raft::Entries::of(std::move(entry))); !proposed) {
     co_return error(Errc::kOverloaded, "the copyset takes no writes now (" +
                                            proposed.error().message() + "); nothing was proposed");
   }

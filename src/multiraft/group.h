@@ -142,12 +142,12 @@ class Group {
   void deliver(std::vector<raft::Message> responses);
   void deliver_when_durable(std::vector<raft::Message> responses);
   bool needs_payloads(const raft::Message& message) const;
-  io::Task<Status> read_payloads(std::vector<raft::Entry>* entries);
+  io::Task<Status> read_payloads(raft::Entries* entries);
   io::Task<void> send_with_payloads();
 
   // group_apply.cc
   io::Task<void> apply_loop();
-  io::Task<Status> apply_entries(std::vector<raft::Entry> entries);
+  io::Task<Status> apply_entries(raft::Entries entries);
   io::Task<Status> apply_commands(std::vector<Command> commands);
   Status apply_marker(const raft::Entry& entry);
   void resolve_proposals(const Command& command);

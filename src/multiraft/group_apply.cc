@@ -32,10 +32,10 @@ io::Task<void> Group::apply_loop() {
   progress_.notify_all();
 }
 
-io::Task<Status> Group::apply_entries(std::vector<raft::Entry> entries) {
+io::Task<Status> Group::apply_entries(raft::Entries entries) {
   CO_TRY(co_await read_payloads(&entries));
   std::vector<Command> commands;
-  for (raft::Entry& entry : entries) {
+  for (const raft::Entry& entry : entries) {
     CHECK(entry.index > applied_, "an entry is applied once");
     const bool is_command =
         entry.type == raft::EntryType::kNormal && (!entry.head.empty() || entry.payload.size_bytes);
@@ -43,8 +43,8 @@ io::Task<Status> Group::apply_entries(std::vector<raft::Entry> entries) {
       Command command;
       command.term = entry.term;
       command.index = entry.index;
-      command.head = std::move(entry.head);
-      command.payload = std::move(entry.payload.bytes);
+      command.head = entry.head;
+      command.payload = entry.payload.bytes;
       commands.push_back(std::move(command));
       continue;
     }

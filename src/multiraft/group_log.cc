@@ -11,19 +11,18 @@ raft::Storage::InitialState GroupLog::initial_state() const {
   return {hard_state_, snapshot_->metadata.conf_state};
 }
 
-Result<std::vector<raft::Entry>> GroupLog::entries(LogIndex low, LogIndex high,
-                                                   uint64_t bytes_max) const {
+Result<raft::Entries> GroupLog::entries(LogIndex low, LogIndex high, uint64_t bytes_max) const {
   CHECK(low < high);
   if (low < first_index()) return error(raft::kCompacted, "entries are compacted");
   if (high > last_index() + 1) return error(raft::kEntryUnavailable, "entries beyond the log");
-  std::vector<raft::Entry> found;
-  uint64_t bytes = 0;
-  for (LogIndex index = low; index < high; ++index) {
-    const raft::Entry& entry = at(index);
-    bytes += raft::encoded_bytes(entry);
-    if (!found.empty() && bytes > bytes_max) break;
-    found.push_back(entry);
+  size_t count = 0;
+  for (uint64_t bytes = 0; low + count < high; ++count) {
+    bytes += raft::encoded_bytes(at(low + count));
+    if (count > 0 && bytes > bytes_max) break;
   }
+  raft::Entries found;
+  found.reserve(count);
+  for (size_t i = 0; i < count; ++i) found.push_back(at(low + i));
   return found;
 }
 

@@ -20,8 +20,7 @@ class GroupLog : public raft::Storage {
   GroupLog(raft::HardState hard_state, raft::EntryId base, raft::SnapshotPtr snapshot);
 
   InitialState initial_state() const override;
-  Result<std::vector<raft::Entry>> entries(LogIndex low, LogIndex high,
-                                           uint64_t bytes_max) const override;
+  Result<raft::Entries> entries(LogIndex low, LogIndex high, uint64_t bytes_max) const override;
   Result<Term> term(LogIndex index) const override;
   LogIndex first_index() const override { return base_.index + 1; }
   LogIndex last_index() const override { return base_.index + entries_.size(); }

@@ -1,7 +1,17 @@
 // The group's log: what is written, when its completions count, and payloads read back.
+#include <algorithm>
+
 #include "multiraft/group.h"
 
 namespace cairn::multiraft {
+namespace {
+
+// Its payload was put out of memory; the write-ahead log has it.
+bool lacks_payload(const raft::Entry& entry) {
+  return entry.payload.size_bytes > 0 && entry.payload.bytes.empty();
+}
+
+}  // namespace
 
 void Group::store(raft::Message message) {
   const bool installs = message.snapshot && !message.snapshot->empty();
@@ -75,15 +85,13 @@ void Group::deliver(std::vector<raft::Message> responses) {
 }
 
 bool Group::needs_payloads(const raft::Message& message) const {
-  for (const raft::Entry& entry : message.entries) {
-    if (entry.payload.size_bytes > 0 && entry.payload.bytes.empty()) return true;
-  }
-  return false;
+  return std::ranges::any_of(message.entries, lacks_payload);
 }
 
-io::Task<Status> Group::read_payloads(std::vector<raft::Entry>* entries) {
-  for (raft::Entry& entry : *entries) {
-    if (entry.payload.size_bytes == 0 || !entry.payload.bytes.empty()) continue;
+io::Task<Status> Group::read_payloads(raft::Entries* entries) {
+  if (!std::ranges::any_of(*entries, lacks_payload)) co_return ok();
+  for (raft::Entry& entry : entries->mutable_view()) {
+    if (!lacks_payload(entry)) continue;
     entry.payload.bytes = CO_TRY(co_await host_.wal().read_payload(id_, entry.index));
     if (entry.payload.bytes.size_bytes() != entry.payload.size_bytes) {
       co_return error(Errc::kCorrupt, "the log holds another payload than the entry had");

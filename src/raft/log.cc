@@ -55,35 +55,33 @@ bool Log::is_up_to_date(EntryId last) const {
   return last.term > own.term || (last.term == own.term && last.index >= own.index);
 }
 
-std::optional<std::vector<Entry>> Log::slice(LogIndex low, LogIndex high,
-                                             uint64_t bytes_max) const {
+std::optional<Entries> Log::slice(LogIndex low, LogIndex high, uint64_t bytes_max) const {
   CHECK(low <= high && high <= last_index() + 1);
   if (low < first_index()) return std::nullopt;
-  if (low == high) return std::vector<Entry>();
+  if (low == high) return Entries();
   const LogIndex offset = unstable_.offset();
   if (low >= offset) {
-    const auto fitting = limit_bytes(unstable_.slice(low, high), bytes_max);
-    return std::vector<Entry>(fitting.begin(), fitting.end());
+    return limit_bytes(unstable_.slice(low, high), bytes_max);
   }
   const LogIndex cut = std::min(high, offset);
   auto stable = storage_.entries(low, cut, bytes_max);
   if (!stable && stable.code() == kCompacted) return std::nullopt;
   CHECK(stable.ok(), "storage does not have what it reported stable");
-  std::vector<Entry> entries = std::move(stable).value();
+  Entries entries = std::move(stable).value();
   if (high <= offset || entries.size() < cut - low) return entries;
   // All of the stable part fitted; the unstable part follows within what is left.
   const uint64_t bytes = encoded_bytes(entries);
   if (bytes >= bytes_max) return entries;
-  const auto rest = limit_bytes(unstable_.slice(offset, high), bytes_max - bytes);
+  const Entries rest = limit_bytes(unstable_.slice(offset, high), bytes_max - bytes);
   // limit_bytes() lets one entry through whatever its size; here it is not the only one.
   if (rest.size() == 1 && bytes + encoded_bytes(rest) > bytes_max) return entries;
-  entries.insert(entries.end(), rest.begin(), rest.end());
+  entries.append(rest);
   return entries;
 }
 
-std::optional<std::vector<Entry>> Log::entries_from(LogIndex low, uint64_t bytes_max) const {
+std::optional<Entries> Log::entries_from(LogIndex low, uint64_t bytes_max) const {
   const LogIndex last = last_index();
-  if (low > last) return std::vector<Entry>();
+  if (low > last) return Entries();
   return slice(low, last + 1, bytes_max);
 }
 
@@ -93,7 +91,7 @@ Result<SnapshotPtr> Log::snapshot() const {
 }
 
 std::optional<LogIndex> Log::maybe_append(EntryId previous, LogIndex committed,
-                                          std::span<const Entry> entries, LogIndex* conflict) {
+                                          const Entries& entries, LogIndex* conflict) {
   if (!matches(previous)) return std::nullopt;
   const LogIndex last_new = previous.index + entries.size();
   LogIndex from = find_conflict(entries);
@@ -104,22 +102,23 @@ std::optional<LogIndex> Log::maybe_append(EntryId previous, LogIndex committed,
   if (!from.is_zero()) {
     CHECK(from > committed_, "a committed entry would be replaced");
     if (conflict && from <= last_index()) *conflict = from;
-    append(entries.subspan(from - (previous.index + 1)));
+    const size_t known_count = from - (previous.index + 1);
+    append(entries.slice(known_count, entries.size() - known_count));
   }
   commit_to(std::min(committed, last_new));
   return last_new;
 }
 
-LogIndex Log::append(std::span<const Entry> entries) {
+LogIndex Log::append(Entries entries) {
   if (!entries.empty()) {
     CHECK(entries.front().index > committed_, "a committed entry would be replaced");
-    unstable_.truncate_and_append(entries);
+    unstable_.truncate_and_append(std::move(entries));
   }
   return last_index();
 }
 
 // The first of `entries` that this log does not have; zero if it has them all.
-LogIndex Log::find_conflict(std::span<const Entry> entries) const {
+LogIndex Log::find_conflict(const Entries& entries) const {
   for (const Entry& entry : entries) {
     if (!matches({.term = entry.term, .index = entry.index})) return entry.index;
   }
@@ -164,7 +163,7 @@ bool Log::has_next_committed_entries(bool allow_unstable) const {
   return applying_ < appliable_max(allow_unstable);
 }
 
-std::vector<Entry> Log::next_committed_entries(bool allow_unstable) const {
+Entries Log::next_committed_entries(bool allow_unstable) const {
   if (!has_next_committed_entries(allow_unstable)) return {};
   CHECK(applying_bytes_ < applying_bytes_max_, "else it would be paused");
   auto entries = slice(applying_ + 1, appliable_max(allow_unstable) + 1,

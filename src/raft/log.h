@@ -5,7 +5,6 @@
 #pragma once
 
 #include <optional>
-#include <vector>
 
 #include "raft/log_unstable.h"
 #include "raft/storage.h"
@@ -31,19 +30,18 @@ class Log {
   const UnstableLog& unstable() const { return unstable_; }
 
   /// [low, high) as far as `bytes_max` allows, at least one entry; nothing if compacted.
-  std::optional<std::vector<Entry>> slice(LogIndex low, LogIndex high, uint64_t bytes_max) const;
-  std::optional<std::vector<Entry>> entries_from(LogIndex low, uint64_t bytes_max) const;
+  std::optional<Entries> slice(LogIndex low, LogIndex high, uint64_t bytes_max) const;
+  std::optional<Entries> entries_from(LogIndex low, uint64_t bytes_max) const;
   /// Errors: kSnapshotTemporarilyUnavailable.
   Result<SnapshotPtr> snapshot() const;
 
   /// A follower's append: if the log matches at `previous`, takes `entries`, advances the commit
   /// index to at most `committed`, and returns the last index that is known to match.
   /// `conflict` (optional) receives the index from which entries were replaced.
-  std::optional<LogIndex> maybe_append(EntryId previous, LogIndex committed,
-                                       std::span<const Entry> entries,
+  std::optional<LogIndex> maybe_append(EntryId previous, LogIndex committed, const Entries& entries,
                                        LogIndex* conflict = nullptr);
   /// A leader's append. Returns the new last index.
-  LogIndex append(std::span<const Entry> entries);
+  LogIndex append(Entries entries);
   /// The highest entry at or before `index` with a term of at most `term`: before it the logs may
   /// meet. The term is zero where it is not known.
   EntryId find_conflict_by_term(LogIndex index, Term term) const;
@@ -54,8 +52,9 @@ class Log {
   void commit_to(LogIndex index);
   void restore(SnapshotPtr snapshot);
 
-  /// What to write. The entries stay the log's.
-  std::span<const Entry> next_unstable_entries() const { return unstable_.next_entries(); }
+  /// What to write.
+  Entries next_unstable_entries() const { return unstable_.next_entries(); }
+  bool has_next_unstable_entries() const { return unstable_.has_next_entries(); }
   bool has_unstable_entries() const { return unstable_.count() > 0; }
   SnapshotPtr next_unstable_snapshot() const { return unstable_.next_snapshot(); }
   bool has_unstable_snapshot() const { return unstable_.snapshot() != nullptr; }
@@ -65,7 +64,7 @@ class Log {
 
   /// What to apply: committed entries not handed out yet, within the limit of bytes in flight.
   /// `allow_unstable`: entries may be applied while their write is under way.
-  std::vector<Entry> next_committed_entries(bool allow_unstable) const;
+  Entries next_committed_entries(bool allow_unstable) const;
   bool has_next_committed_entries(bool allow_unstable) const;
   void accept_applying(LogIndex index, uint64_t bytes, bool allow_unstable);
   void applied_to(LogIndex index, uint64_t bytes);
@@ -75,7 +74,7 @@ class Log {
 
  private:
   LogIndex appliable_max(bool allow_unstable) const;
-  LogIndex find_conflict(std::span<const Entry> entries) const;
+  LogIndex find_conflict(const Entries& entries) const;
 
   const Storage& storage_;
   UnstableLog unstable_;

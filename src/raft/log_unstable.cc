@@ -7,10 +7,9 @@
 namespace cairn::raft {
 
 void UnstableLog::check_invariants() const {
-  CHECK(consumed_ <= entries_.size());
   CHECK(offset_ <= in_progress_ && in_progress_ <= offset_ + count());
-  CHECK(count() == 0 || held().front().index == offset_);
-  CHECK(count() == 0 || held().back().index + 1 == offset_ + count());
+  CHECK(count() == 0 || entries_.front().index == offset_);
+  CHECK(count() == 0 || entries_.back().index + 1 == offset_ + count());
 }
 
 std::optional<LogIndex> UnstableLog::first_index() const {
@@ -30,12 +29,12 @@ std::optional<Term> UnstableLog::term(LogIndex index) const {
     return std::nullopt;
   }
   if (index - offset_ >= count()) return std::nullopt;
-  return held()[index - offset_].term;
+  return entries_[index - offset_].term;
 }
 
-std::span<const Entry> UnstableLog::slice(LogIndex low, LogIndex high) const {
+Entries UnstableLog::slice(LogIndex low, LogIndex high) const {
   CHECK(offset_ <= low && low <= high && high <= offset_ + count());
-  return held().subspan(low - offset_, high - low);
+  return entries_.slice(low - offset_, high - low);
 }
 
 void UnstableLog::accept_in_progress() {
@@ -51,22 +50,11 @@ UnstableLog::StableOutcome UnstableLog::stable_to(EntryId id) {
   if (*held_term != id.term && !is_planted(PlantedBug::kStaleStorageAck)) {
     return StableOutcome::kTermMismatch;
   }
-  const size_t stable_count = id.index + 1 - offset_;
-  for (size_t i = 0; i < stable_count; ++i) entries_[consumed_ + i] = Entry();  // let go the bytes
-  consumed_ += stable_count;
+  entries_.drop_front(id.index + 1 - offset_);
   offset_ = id.index + 1;
   in_progress_ = std::max(in_progress_, offset_);
-  drop_consumed();
   check_invariants();
   return StableOutcome::kDone;
-}
-
-// Moves the rest to the front once the emptied part outweighs it: constant work an entry.
-void UnstableLog::drop_consumed() {
-  if (consumed_ < entries_.size() - consumed_) return;
-  entries_.erase(entries_.begin(), entries_.begin() + static_cast<ptrdiff_t>(consumed_));
-  consumed_ = 0;
-  if (entries_.empty() && entries_.capacity() > 64) entries_ = {};  // idle groups stay small
 }
 
 void UnstableLog::stable_snapshot_to(LogIndex index) {
@@ -80,27 +68,25 @@ void UnstableLog::restore(SnapshotPtr snapshot) {
   offset_ = snapshot->metadata.index + 1;
   in_progress_ = offset_;
   entries_.clear();
-  consumed_ = 0;
   snapshot_ = std::move(snapshot);
   snapshot_in_progress_ = false;
 }
 
-void UnstableLog::truncate_and_append(std::span<const Entry> entries) {
+void UnstableLog::truncate_and_append(Entries entries) {
   CHECK(!entries.empty());
   const LogIndex from = entries.front().index;
   CHECK(from <= offset_ + count(), "an append would leave a hole in the log");
   if (from <= offset_) {
     // Everything held is replaced, and stable entries with it: writing starts over from here.
-    entries_.clear();
-    consumed_ = 0;
+    entries_ = std::move(entries);
     offset_ = from;
     in_progress_ = from;
   } else {
     // Writes under way for what is replaced do not count any more.
-    entries_.resize(consumed_ + (from - offset_));
+    entries_.truncate(from - offset_);
     in_progress_ = std::min(in_progress_, from);
+    entries_.append(entries);
   }
-  entries_.insert(entries_.end(), entries.begin(), entries.end());
   check_invariants();
 }
 

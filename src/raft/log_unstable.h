@@ -8,8 +8,6 @@
 #pragma once
 
 #include <optional>
-#include <span>
-#include <vector>
 
 #include "raft/message.h"
 
@@ -22,17 +20,18 @@ class UnstableLog {
   LogIndex offset() const { return offset_; }
   LogIndex in_progress() const { return in_progress_; }
   const SnapshotPtr& snapshot() const { return snapshot_; }
-  size_t count() const { return entries_.size() - consumed_; }
+  size_t count() const { return entries_.size(); }
 
   /// The index behind the snapshot, if there is one.
   std::optional<LogIndex> first_index() const;
   std::optional<LogIndex> last_index() const;
   std::optional<Term> term(LogIndex index) const;
   /// [low, high), both within what is held.
-  std::span<const Entry> slice(LogIndex low, LogIndex high) const;
+  Entries slice(LogIndex low, LogIndex high) const;
 
   /// What storage has not been handed yet.
-  std::span<const Entry> next_entries() const { return held().subspan(in_progress_ - offset_); }
+  Entries next_entries() const { return slice(in_progress_, offset_ + count()); }
+  bool has_next_entries() const { return in_progress_ < offset_ + count(); }
   SnapshotPtr next_snapshot() const { return snapshot_in_progress_ ? nullptr : snapshot_; }
   void accept_in_progress();
 
@@ -44,22 +43,16 @@ class UnstableLog {
 
   void restore(SnapshotPtr snapshot);
   /// Appends `entries`, dropping what they replace.
-  void truncate_and_append(std::span<const Entry> entries);
+  void truncate_and_append(Entries entries);
 
   void check_invariants() const;
 
  private:
-  std::span<const Entry> held() const {
-    return std::span<const Entry>(entries_).subspan(consumed_);
-  }
-  void drop_consumed();
-
   SnapshotPtr snapshot_;
   bool snapshot_in_progress_ = false;
   LogIndex offset_;       ///< the index of the first entry held
   LogIndex in_progress_;  ///< offset_ <= in_progress_ <= offset_ + count()
-  std::vector<Entry> entries_;
-  size_t consumed_ = 0;  ///< entries at the front of entries_ that are stable and already emptied
+  Entries entries_;       ///< entries_[i].index == offset_ + i; what becomes stable leaves it
 };
 
 }  // namespace cairn::raft

@@ -14,7 +14,7 @@ Status Raft::propose(Message message) {
     return dropped();
   }
   LogIndex index = log_.last_index();
-  for (Entry& entry : message.entries) {
+  for (Entry& entry : message.entries.mutable_view()) {
     ++index;
     if (entry.type != EntryType::kNormal) check_proposed_conf_change(entry, index);
   }
@@ -48,10 +48,10 @@ void Raft::check_proposed_conf_change(Entry& entry, LogIndex index) {
   }
 }
 
-bool Raft::append_entries(std::vector<Entry> entries) {
+bool Raft::append_entries(Entries entries) {
   CHECK(role_ == Role::kLeader);
   LogIndex index = log_.last_index();
-  for (Entry& entry : entries) {
+  for (Entry& entry : entries.mutable_view()) {
     entry.term = term_;
     entry.index = ++index;
   }
@@ -61,7 +61,7 @@ bool Raft::append_entries(std::vector<Entry> entries) {
          "dropping proposal");
     return false;
   }
-  CHECK(log_.append(entries) == index);
+  CHECK(log_.append(std::move(entries)) == index);
   // The leader's own acknowledgment, delivered once the entries are durable here.
   send({.type = MessageType::kAppendResponse, .to = id_, .index = index});
   return true;

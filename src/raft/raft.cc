@@ -181,8 +181,7 @@ void Raft::become_leader() {
   // scan, and waiting costs a moment.
   pending_conf_index_ = log_.last_index();
   // An entry of the own term makes all before it committable.
-  std::vector<Entry> empty(1);
-  CHECK(append_entries(std::move(empty)), "an empty entry is within any limit");
+  CHECK(append_entries(Entries::of({})), "an empty entry is within any limit");
   info(id_, " became leader at term ", term_);
 }
 

@@ -118,7 +118,7 @@ class Raft {
   // proposal.cc
   Status propose(Message message);
   void check_proposed_conf_change(Entry& entry, LogIndex index);
-  bool append_entries(std::vector<Entry> entries);
+  bool append_entries(Entries entries);
   bool increase_uncommitted(uint64_t bytes);
   void reduce_uncommitted(uint64_t bytes);
   bool maybe_commit();

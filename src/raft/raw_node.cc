@@ -52,15 +52,14 @@ Status RawNode::bootstrap(const std::vector<NodeId>& peers) {
     return error(Errc::kPreconditionFailed, "the log is not empty: this is no new group");
   }
   raft_->become_follower(Term(1), NodeId());
-  std::vector<Entry> entries;
+  Entries entries;
   for (NodeId peer : NodeSet(peers)) {
     Entry entry{.term = Term(1), .index = LogIndex(entries.size() + 1), .head = {}, .payload = {}};
     entry.type = EntryType::kConfChange;
     entry.head = encode(ConfChangeV2(ConfChange{.node = peer, .context = {}}));
     entries.push_back(std::move(entry));
   }
-  raft_->log_.append(entries);
-  raft_->log_.commit_to(entries.back().index);
+  raft_->log_.commit_to(raft_->log_.append(std::move(entries)));
   // In force here already, so that messages of the peers are taken from the start; applying the
   // committed entries again changes nothing.
   for (NodeId peer : NodeSet(peers)) {
@@ -78,7 +77,7 @@ void RawNode::campaign() {
   (void)raft_->step({.type = MessageType::kHup});
 }
 
-Status RawNode::propose(std::vector<Entry> entries) {
+Status RawNode::propose(Entries entries) {
   if (entries.empty()) return error(Errc::kInvalidArgument, "a proposal without entries");
   Message message{.type = MessageType::kPropose, .from = raft_->id()};
   message.entries = std::move(entries);
@@ -86,23 +85,17 @@ Status RawNode::propose(std::vector<Entry> entries) {
 }
 
 Status RawNode::propose(Buffer head) {
-  std::vector<Entry> entries(1);
-  entries[0].head = std::move(head);
-  return propose(std::move(entries));
+  return propose(Entries::of({.head = std::move(head), .payload = {}}));
 }
 
 Status RawNode::propose_conf_change(const ConfChangeV2& change) {
-  std::vector<Entry> entries(1);
-  entries[0].type = EntryType::kConfChangeV2;
-  entries[0].head = encode(change);
-  return propose(std::move(entries));
+  return propose(
+      Entries::of({.type = EntryType::kConfChangeV2, .head = encode(change), .payload = {}}));
 }
 
 Status RawNode::propose_conf_change(const ConfChange& change) {
-  std::vector<Entry> entries(1);
-  entries[0].type = EntryType::kConfChange;
-  entries[0].head = encode(ConfChangeV2(change));
-  return propose(std::move(entries));
+  return propose(Entries::of(
+      {.type = EntryType::kConfChange, .head = encode(ConfChangeV2(change)), .payload = {}}));
 }
 
 Status RawNode::step(Message message) {
@@ -124,7 +117,7 @@ bool RawNode::has_ready() const {
   const HardState hard_state = raft.hard_state();
   if (!hard_state.empty() && hard_state != previous_hard_state_) return true;
   const Log& log = raft.log_;
-  return log.next_unstable_snapshot() || !log.next_unstable_entries().empty() ||
+  return log.next_unstable_snapshot() || log.has_next_unstable_entries() ||
          log.has_next_committed_entries(allow_unstable_apply()) || !raft.read_states_.empty();
 }
 
@@ -133,8 +126,7 @@ Ready RawNode::ready() {
   Log& log = raft.log_;
   CHECK(steps_on_advance_.empty(), "advance() comes between two ready()");
   Ready ready;
-  const auto entries = log.next_unstable_entries();
-  ready.entries.assign(entries.begin(), entries.end());
+  ready.entries = log.next_unstable_entries();
   ready.committed_entries = log.next_committed_entries(allow_unstable_apply());
   ready.messages = std::exchange(raft.messages_, {});
   ready.read_states = std::exchange(raft.read_states_, {});

@@ -30,12 +30,12 @@ namespace cairn::raft {
 
 /// What is to be done. Empty members: nothing of that kind.
 struct Ready {
-  std::optional<SoftState> soft_state;   ///< if it changed
-  HardState hard_state;                  ///< empty() if it did not change
-  std::vector<ReadState> read_states;    ///< serve each once its index is applied
-  std::vector<Entry> entries;            ///< to be written before .messages leave
-  SnapshotPtr snapshot;                  ///< to be installed before .messages leave; null: none
-  std::vector<Entry> committed_entries;  ///< to be applied, in order
+  std::optional<SoftState> soft_state;  ///< if it changed
+  HardState hard_state;                 ///< empty() if it did not change
+  std::vector<ReadState> read_states;   ///< serve each once its index is applied
+  Entries entries;                      ///< to be written before .messages leave
+  SnapshotPtr snapshot;                 ///< to be installed before .messages leave; null: none
+  Entries committed_entries;            ///< to be applied, in order
   std::vector<Message> messages;
   /// Term, vote or entries must be flushed. Otherwise only the commit index changed, which may be
   /// lost: writing without a flush will do.
@@ -71,7 +71,7 @@ class RawNode {
 
   /// Errors: kUnavailable: no leader, or it is being replaced, or its limit of uncommitted bytes is
   ///         reached. Nothing was proposed. Success promises nothing yet.
-  Status propose(std::vector<Entry> entries);
+  Status propose(Entries entries);
   Status propose(Buffer head);
   /// As propose(). A change that cannot be made now is committed as an empty entry.
   Status propose_conf_change(const ConfChangeV2& change);

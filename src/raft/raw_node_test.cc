@@ -120,12 +120,9 @@ TEST(RawNode, MessagesThatMakeNoSenseHaveNoEffect) {
   Message hole = message_from(1, 2, MessageType::kAppend, term.value());
   hole.index = LogIndex(2);
   hole.log_term = term;
-  hole.entries.resize(1);
-  hole.entries[0].index = LogIndex(4);
-  hole.entries[0].term = term;
+  hole.entries = Entries::of({.term = term, .index = LogIndex(4), .head = {}, .payload = {}});
   EXPECT_EQ(node.step(hole).code(), Errc::kProtocol);
-  hole.entries[0].index = LogIndex(3);
-  hole.entries[0].term = term + 1;
+  hole.entries = Entries::of({.term = term + 1, .index = LogIndex(3), .head = {}, .payload = {}});
   EXPECT_EQ(node.step(hole).code(), Errc::kProtocol);
   EXPECT_EQ(node.term(), term);
   EXPECT_EQ(node.leader(), NodeId(1));
@@ -548,9 +545,7 @@ TEST(AsyncStorage, NothingIsPromisedBeforeItIsWritten) {
   Message append = message_from(2, 1, MessageType::kAppend, 2);
   append.index = LogIndex(1);
   append.log_term = Term(1);
-  append.entries.resize(1);
-  append.entries[0].index = LogIndex(2);
-  append.entries[0].term = Term(2);
+  append.entries = Entries::of({.term = Term(2), .index = LogIndex(2), .head = {}, .payload = {}});
   ASSERT_TRUE(node->step(append).ok());
   const Ready ready = node->ready();
   EXPECT_TRUE(ready.must_sync);

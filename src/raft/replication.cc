@@ -45,7 +45,7 @@ bool Raft::maybe_send_append(NodeId to, Progress& progress, bool send_if_empty) 
   if (!previous_term) return maybe_send_snapshot(to, progress);
   // With a full window only an empty append passes: if all that fills it was lost, its refusal is
   // what gets replication going again.
-  std::optional<std::vector<Entry>> entries(std::in_place);
+  std::optional<Entries> entries(std::in_place);
   if (progress.state != ProgressState::kReplicate || !progress.inflights.full()) {
     entries = log_.entries_from(progress.next, size_per_message_max_);
   }

@@ -236,8 +236,7 @@ void Raft::leave_joint_if_due() {
     return;
   }
   Message message{.type = MessageType::kPropose};
-  message.entries.resize(1);
-  message.entries[0].type = EntryType::kConfChangeV2;
+  message.entries = Entries::of({.type = EntryType::kConfChangeV2});
   if (step(std::move(message)).ok()) {
     info("initiating automatic transition out of joint configuration ", tracker_.config);
   } else {

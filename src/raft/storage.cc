@@ -6,15 +6,13 @@ Storage::InitialState MemoryStorage::initial_state() const {
   return {.hard_state = hard_state_, .conf_state = snapshot_->metadata.conf_state};
 }
 
-Result<std::vector<Entry>> MemoryStorage::entries(LogIndex low, LogIndex high,
-                                                  uint64_t bytes_max) const {
+Result<Entries> MemoryStorage::entries(LogIndex low, LogIndex high, uint64_t bytes_max) const {
   CHECK(low < high);
   if (low <= base_.index) return error(kCompacted, "compacted");
   if (high > last_index() + 1) return error(kEntryUnavailable, "not there");
-  const std::span<const Entry> wanted(entries_.data() + (low - first_index()), high - low);
-  const std::span<const Entry> fitting = limit_bytes(wanted, bytes_max);
+  Entries fitting = limit_bytes(entries_.slice(low - first_index(), high - low), bytes_max);
   CHECK(!fitting.empty() && fitting.front().index == low);
-  return std::vector<Entry>(fitting.begin(), fitting.end());
+  return fitting;
 }
 
 Result<Term> MemoryStorage::term(LogIndex index) const {
@@ -53,7 +51,7 @@ Status MemoryStorage::compact(LogIndex index) {
   }
   if (index > last_index()) return error(kEntryUnavailable, "requested entry is unavailable");
   const Term at = TRY(term(index));
-  entries_.erase(entries_.begin(), entries_.begin() + static_cast<ptrdiff_t>(index - base_.index));
+  entries_.drop_front(index - base_.index);
   base_ = {.term = at, .index = index};
   CHECK(entries_.empty() || entries_.front().index == first_index());
   return ok();
@@ -65,14 +63,9 @@ void MemoryStorage::append(std::span<const Entry> entries) {
   // What a snapshot has covered meanwhile is dropped.
   while (!entries.empty() && entries.front().index <= base_.index) entries = entries.subspan(1);
   if (entries.empty()) return;
-  entries_.resize(entries.front().index - first_index());
-  entries_.insert(entries_.end(), entries.begin(), entries.end());
+  entries_.truncate(entries.front().index - first_index());
+  entries_.append(entries);
   CHECK(entries_.back().index == last_index());
-}
-
-Entry* MemoryStorage::find(LogIndex index) {
-  if (index <= base_.index || index > last_index()) return nullptr;
-  return &entries_[index - first_index()];
 }
 
 }  // namespace cairn::raft

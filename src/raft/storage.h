@@ -28,8 +28,7 @@ class Storage {
 
   /// Entries [low, high), as many as fit in `bytes_max` (encoded_bytes) but at least one.
   /// low < high. Errors: kCompacted, kEntryUnavailable.
-  virtual Result<std::vector<Entry>> entries(LogIndex low, LogIndex high,
-                                             uint64_t bytes_max) const = 0;
+  virtual Result<Entries> entries(LogIndex low, LogIndex high, uint64_t bytes_max) const = 0;
   /// The term of the entry at `index`, which is in [first_index() - 1, last_index()]: that of the
   /// last compacted entry is kept, to match appends against.
   /// Errors: kCompacted, kEntryUnavailable.
@@ -47,8 +46,7 @@ class Storage {
 class MemoryStorage : public Storage {
  public:
   InitialState initial_state() const override;
-  Result<std::vector<Entry>> entries(LogIndex low, LogIndex high,
-                                     uint64_t bytes_max) const override;
+  Result<Entries> entries(LogIndex low, LogIndex high, uint64_t bytes_max) const override;
   Result<Term> term(LogIndex index) const override;
   LogIndex first_index() const override { return base_.index + 1; }
   LogIndex last_index() const override { return base_.index + entries_.size(); }
@@ -65,14 +63,12 @@ class MemoryStorage : public Storage {
   Status compact(LogIndex index);
   /// Writes `entries`, replacing from the first of them on; they must touch the log.
   void append(std::span<const Entry> entries);
-  /// The entry at `index`, for the host to note where its payload went; null if not there.
-  Entry* find(LogIndex index);
 
  private:
   HardState hard_state_;
   SnapshotPtr snapshot_ = std::make_shared<Snapshot>();
-  EntryId base_;                ///< the last compacted entry; zero at the beginning
-  std::vector<Entry> entries_;  ///< entries_[i].index == base_.index + 1 + i
+  EntryId base_;     ///< the last compacted entry; zero at the beginning
+  Entries entries_;  ///< entries_[i].index == base_.index + 1 + i
 };
 
 }  // namespace cairn::raft
