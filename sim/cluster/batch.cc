@@ -32,14 +32,33 @@ struct Totals {
   uint64_t ops_count = 0;
   uint64_t strikes_count = 0;
   double simulated_seconds = 0;
+  Coverage coverage;
+  Coverage covering_seeds;  ///< in how many seeds each occurred
 };
+
+/// "name=count;name=count;"
+std::string serialize(const Coverage& coverage) {
+  std::string text;
+  for (const auto& [name, count] : coverage) text += name + "=" + std::to_string(count) + ";";
+  return text;
+}
+
+void add_coverage(const std::string& text, Coverage& to) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t equals = text.find('=', at);
+    const size_t end = text.find(';', at);
+    if (equals == std::string::npos || end == std::string::npos) return;
+    to[text.substr(at, equals - at)] += std::strtoull(text.c_str() + equals + 1, nullptr, 10);
+    at = end + 1;
+  }
+}
 
 std::string serialize(const Outcome& outcome) {
   std::string text =
       std::to_string(outcome.passed) + " " + std::to_string(outcome.fingerprint) + " " +
       std::to_string(outcome.simulated_seconds) + " " + std::to_string(outcome.ops_count) + " " +
       std::to_string(outcome.strikes_count) + " " + std::to_string(outcome.events_count) + "\n" +
-      outcome.plan + "\n" + outcome.reason;
+      serialize(outcome.coverage) + "\n" + outcome.plan + "\n" + outcome.reason;
   if (text.size() > kReportBytesMax) text.resize(kReportBytesMax);
   return text;
 }
@@ -56,7 +75,9 @@ bool deserialize(const std::string& text, Outcome& outcome) {
   outcome.ops_count = ops;
   outcome.strikes_count = strikes;
   outcome.events_count = events;
-  const size_t plan_at = text.find('\n') + 1;
+  const size_t coverage_at = text.find('\n') + 1;
+  const size_t plan_at = text.find('\n', coverage_at) + 1;
+  add_coverage(text.substr(coverage_at, plan_at - coverage_at - 1), outcome.coverage);
   const size_t reason_at = text.find('\n', plan_at) + 1;
   outcome.plan = text.substr(plan_at, reason_at - plan_at - 1);
   outcome.reason = text.substr(reason_at);
@@ -191,6 +212,10 @@ class Batch {
     totals_.simulated_seconds += outcome.simulated_seconds;
     totals_.ops_count += outcome.ops_count;
     totals_.strikes_count += outcome.strikes_count;
+    for (const auto& [name, count] : outcome.coverage) {
+      totals_.coverage[name] += count;
+      totals_.covering_seeds[name] += count > 0;
+    }
     if (!outcome.passed) {
       fail(job, outcome);
       return;
@@ -214,6 +239,16 @@ class Batch {
     std::fflush(stdout);
   }
 
+  /// What never occurs is not tested: it is seen here.
+  void print_coverage() const {
+    if (totals_.coverage.empty() || hunts()) return;
+    std::printf("%-36s %12s %10s\n", "what occurred", "times", "in seeds");
+    for (const auto& [name, count] : totals_.coverage) {
+      std::printf("  %-34s %12llu %10llu\n", name.c_str(), static_cast<unsigned long long>(count),
+                  static_cast<unsigned long long>(totals_.covering_seeds.at(name)));
+    }
+  }
+
   int report(double wall_seconds) {
     rusage usage{};
     getrusage(RUSAGE_CHILDREN, &usage);
@@ -228,6 +263,7 @@ class Batch {
         totals_.simulated_seconds / wall_seconds, totals_.simulated_seconds / cpu_seconds);
     std::printf("%llu seeds were run twice and compared\n",
                 static_cast<unsigned long long>(totals_.repeated_count));
+    print_coverage();
     if (hunts()) {
       const uint64_t tried = totals_.passed_count + totals_.failed_count;
       if (found_seed_) {

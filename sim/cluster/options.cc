@@ -6,17 +6,42 @@ namespace cairn::sim {
 
 namespace {
 
-constexpr std::pair<const char*, PlantedBug> kBugs[] = {
-    {"none", PlantedBug::kNone},
-    {"ack-before-flush", PlantedBug::kAckBeforeFlush},
-    {"forget-vote", PlantedBug::kForgetVote},
-    {"read-without-lease", PlantedBug::kReadWithoutLease},
+struct BugEntry {
+  const char* name;
+  PlantedBug bug;
+  Profile profile;  ///< the one that looks for it unless told otherwise
+};
+constexpr BugEntry kBugs[] = {
+    {"none", PlantedBug::kNone, Profile::kCluster},
+    {"ack-before-flush", PlantedBug::kAckBeforeFlush, Profile::kCluster},
+    {"forget-vote", PlantedBug::kForgetVote, Profile::kCluster},
+    {"read-without-lease", PlantedBug::kReadWithoutLease, Profile::kCluster},
+    {"lease-after-transfer", PlantedBug::kLeaseAfterTransfer, Profile::kRaft},
+    {"vote-after-start", PlantedBug::kVoteAfterStart, Profile::kRaft},
+    {"read-before-term", PlantedBug::kReadBeforeTerm, Profile::kRaft},
+    {"vote-not-restored", PlantedBug::kVoteNotRestored, Profile::kRaft},
+    {"quarantine-ignored", PlantedBug::kQuarantineIgnored, Profile::kRaft},
+    {"snapshot-in-batch", PlantedBug::kSnapshotInBatch, Profile::kRaft},
+    {"vote-twice", PlantedBug::kVoteTwice, Profile::kRaft},
+    {"vote-for-shorter-log", PlantedBug::kVoteForShorterLog, Profile::kRaft},
+    {"duplicate-votes", PlantedBug::kDuplicateVotes, Profile::kRaft},
+    {"commit-old-term", PlantedBug::kCommitOldTerm, Profile::kRaft},
+    {"commit-with-heartbeat", PlantedBug::kCommitWithHeartbeat, Profile::kRaft},
+    {"truncate-after-append", PlantedBug::kTruncateAfterAppend, Profile::kRaft},
+    {"stale-append-ack", PlantedBug::kStaleAppendAck, Profile::kRaft},
+    {"stale-storage-ack", PlantedBug::kStaleStorageAck, Profile::kRaft},
+    {"snapshot-over-log", PlantedBug::kSnapshotOverLog, Profile::kRaft},
+    {"two-conf-changes", PlantedBug::kTwoConfChanges, Profile::kRaft},
+    {"joint-by-one-half", PlantedBug::kJointByOneHalf, Profile::kRaft},
+    {"learner-counts", PlantedBug::kLearnerCounts, Profile::kRaft},
+    {"read-ack-of-any-round", PlantedBug::kReadAckOfAnyRound, Profile::kRaft},
+    {"ack-out-of-order", PlantedBug::kAckOutOfOrder, Profile::kRaft},
+    {"torn-tail-accepted", PlantedBug::kTornTailAccepted, Profile::kRaft},
+    {"truncation-forgotten", PlantedBug::kTruncationForgotten, Profile::kRaft},
 };
 constexpr std::pair<const char*, Profile> kProfiles[] = {
-    {"cluster", Profile::kCluster},
-    {"quiet", Profile::kQuiet},
-    {"crash", Profile::kCrash},
-    {"network", Profile::kNetwork},
+    {"cluster", Profile::kCluster}, {"quiet", Profile::kQuiet}, {"crash", Profile::kCrash},
+    {"network", Profile::kNetwork}, {"raft", Profile::kRaft},
 };
 constexpr uint64_t kBugSeedsCount = 500;
 
@@ -32,6 +57,15 @@ auto look_up(const Table& table, const std::string& name, const char* what)
                std::string("unknown ") + what + " '" + name + "'; there are:" + known);
 }
 
+Result<BugEntry> look_up_bug(const std::string& name) {
+  std::string known;
+  for (const BugEntry& candidate : kBugs) {
+    if (name == candidate.name) return candidate;
+    known += std::string(" ") + candidate.name;
+  }
+  return error(Errc::kInvalidArgument, "unknown bug '" + name + "'; there are:" + known);
+}
+
 Result<uint64_t> parse_number(const std::string& text, const std::string& option) {
   uint64_t value = 0;
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -45,8 +79,11 @@ Result<uint64_t> parse_number(const std::string& text, const std::string& option
 Status take_value(SimOptions& options, const std::string& option, const std::string& value) {
   if (option == "--profile") {
     options.run.profile = TRY(look_up(kProfiles, value, "profile"));
+    options.is_profile_named = true;
   } else if (option == "--bug") {
-    options.run.bug = TRY(look_up(kBugs, value, "bug"));
+    const BugEntry entry = TRY(look_up_bug(value));
+    options.run.bug = entry.bug;
+    if (!options.is_profile_named) options.run.profile = entry.profile;
   } else if (option == "--seeds") {
     options.seeds_count = TRY(parse_number(value, option));
     options.is_single = false;
@@ -103,8 +140,8 @@ Result<SimOptions> parse_options(const std::vector<std::string>& arguments) {
 }
 
 std::string name_of(PlantedBug bug) {
-  for (const auto& [name, value] : kBugs) {
-    if (value == bug) return name;
+  for (const BugEntry& entry : kBugs) {
+    if (entry.bug == bug) return entry.name;
   }
   CHECK(false);
 }
@@ -118,7 +155,8 @@ std::string name_of(Profile profile) {
 
 std::string replay_command(const RunOptions& options) {
   std::string command = "./dev sim " + std::to_string(options.seed);
-  if (options.profile != Profile::kCluster) command += " --profile " + name_of(options.profile);
+  if (options.profile != Profile::kCluster || options.bug != PlantedBug::kNone)
+    command += " --profile " + name_of(options.profile);
   if (options.bug != PlantedBug::kNone) command += " --bug " + name_of(options.bug);
   return command + " --verbose";
 }
@@ -134,9 +172,10 @@ under the faults that the seed draws, and checks that it lost nothing: docs/simu
   --seeds N         run N seeds, each in a process of its own
   --start S         the first of them; default 1
   --jobs J          so many at once; default 1
-  --profile NAME    which faults may exist: cluster (all; default), crash, network, quiet (none)
+  --profile NAME    which faults may exist: cluster (all; default), crash, network, quiet (none);
+                    raft (all, at Raft groups without servers)
   --bug NAME        plant a known bug and look for a seed that finds it, up to 500 unless told:
-                    ack-before-flush, forget-vote, read-without-lease
+                    docs/simulation.md lists them
   --repeat PERCENT  of the seeds are run twice and compared; default 5
   --verbose         print what happens, with its virtual time
   --debug           the same with everything that the servers log

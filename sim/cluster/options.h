@@ -11,6 +11,7 @@ namespace cairn::sim {
 struct SimOptions {
   RunOptions run;  ///< its seed is the first one
   uint64_t seeds_count = 1;
+  bool is_profile_named = false;
   bool is_single = true;  ///< one seed was named: it runs in this process
   uint32_t jobs_count = 1;
   double repeat_share = 0.05;  ///< of the seeds run twice

@@ -20,6 +20,7 @@ enum class Profile : uint8_t {
   kQuiet,    ///< no faults: the load alone, for measuring and for a first look at a failure
   kCrash,    ///< crashes and pauses
   kNetwork,  ///< what happens on the wires
+  kRaft,     ///< Raft groups alone, without servers: sim/raft
 };
 
 struct ClusterShape {

@@ -1,13 +1,13 @@
 #include "sim/cluster/run.h"
 
-#include <cstdio>
-
 #include "rpc/client.h"
 #include "sim/check/replicas.h"
 #include "sim/cluster/cluster.h"
 #include "sim/cluster/election_watch.h"
 #include "sim/cluster/nemesis.h"
 #include "sim/cluster/workload.h"
+#include "sim/io/print_sink.h"
+#include "sim/raft/raft_run.h"
 
 namespace cairn::sim {
 
@@ -18,25 +18,6 @@ constexpr Duration kFormingMax = 60s;
 constexpr Duration kDrainMax = 90s;  // an operation's own deadline, and then some
 constexpr Duration kServiceMax = 60s;
 constexpr Duration kConvergeMax = 60s;
-
-class PrintSink : public LogSink {
- public:
-  explicit PrintSink(const World& world) : world_(world), begin_(world.now()) {}
-  void write(LogLevel level, std::string_view component, std::string_view message,
-             std::initializer_list<LogField> fields) override {
-    static constexpr const char* kNames[] = {"debug", "info", "warn", "error"};
-    const double seconds = std::chrono::duration<double>(world_.now() - begin_).count();
-    std::string line(component);
-    line += ' ';
-    line += message;
-    for (const LogField& field : fields) line += " " + std::string(field.key) + "=" + field.value;
-    std::printf("%11.6f %-5s %s\n", seconds, kNames[static_cast<int>(level)], line.c_str());
-  }
-
- private:
-  const World& world_;
-  const Instant begin_;
-};
 
 io::Task<void> store_status(io::Task<Status> task, std::shared_ptr<std::optional<Status>> into) {
   into->emplace(co_await std::move(task));
@@ -260,10 +241,30 @@ std::string Run::converge() {
   return difference.empty() ? "" : "replicas differ: " + difference + server_states();
 }
 
+/// Raft groups alone, without servers: sim/raft.
+Outcome run_groups(const RunOptions& options) {
+  RaftOutcome groups =
+      run_raft_seed({.seed = options.seed, .verbose = options.verbose, .debug = options.debug});
+  Outcome outcome;
+  outcome.passed = groups.reason.empty();
+  outcome.reason = std::move(groups.reason);
+  outcome.plan = std::move(groups.plan);
+  outcome.fingerprint = groups.fingerprint;
+  outcome.simulated_seconds = groups.simulated_seconds;
+  outcome.events_count = groups.events_count;
+  outcome.ops_count = groups.ops_count;
+  outcome.failed_ops_count = groups.failed_ops_count;
+  outcome.strikes_count = groups.strikes_count;
+  outcome.leaderships_count = groups.leaderships_count;
+  outcome.coverage = std::move(groups.coverage);
+  return outcome;
+}
+
 }  // namespace
 
 Outcome run_seed(const RunOptions& options) {
   plant(options.bug);
+  if (options.profile == Profile::kRaft) return run_groups(options);
   return std::make_unique<Run>(options)->run();
 }
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/planted_bug.h"
 #include "sim/cluster/plan.h"
+#include "sim/raft/coverage.h"
 
 namespace cairn::sim {
 
@@ -31,6 +32,7 @@ struct Outcome {
   uint64_t strikes_count = 0;
   uint64_t leaderships_count = 0;
   double overlap_seconds = 0;  ///< with two leaders of a group, of different terms
+  Coverage coverage;           ///< how often each fault and each rare path occurred
 };
 
 Outcome run_seed(const RunOptions& options);

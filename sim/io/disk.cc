@@ -280,6 +280,26 @@ Status SimDisk::corrupt(const std::string& path, uint64_t offset_bytes, unsigned
   return ok();
 }
 
+void SimDisk::clear_errors() {
+  fail_next_sync_ = false;
+  fail_after_.fill(0);
+  error_rates_.fill(0);
+}
+
+std::vector<std::string> SimDisk::names(const std::string& path) const {
+  auto names = image_.list(DiskImage::normalize(path));
+  return names.ok() ? std::move(*names) : std::vector<std::string>();
+}
+
+std::vector<std::byte> SimDisk::peek(const std::string& path, uint64_t offset_bytes,
+                                     uint64_t size_bytes) const {
+  const auto inode = image_.find(DiskImage::normalize(path));
+  if (!inode || offset_bytes + size_bytes > inode->size_bytes()) return {};
+  std::vector<std::byte> bytes(size_bytes);
+  inode->read(offset_bytes, bytes);
+  return bytes;
+}
+
 Status SimDisk::cut_file(const std::string& path, uint64_t size_bytes) {
   const auto inode = image_.find(DiskImage::normalize(path));
   if (!inode) return error(Errc::kNotFound, "cut " + path + ": no such file");

@@ -65,9 +65,16 @@ class SimDisk : public io::Disk {
   /// The next sync_data() or durable write fails and forgets part of what was volatile: later
   /// syncs succeed without saving it, as Linux does.
   void fail_next_sync() { fail_next_sync_ = true; }
+  /// Takes back the errors that were ordered and have not come yet.
+  void clear_errors();
   void set_capacity(uint64_t bytes) { model_.capacity_bytes = bytes; }
   /// Flips one bit of a file; kNotFound, or kInvalidArgument beyond its end.
   Status corrupt(const std::string& path, uint64_t offset_bytes, unsigned bit = 0);
+  /// The names in a directory, and a part of a file as it is read now (empty beyond its end): for
+  /// those who choose what to corrupt.
+  std::vector<std::string> names(const std::string& path) const;
+  std::vector<std::byte> peek(const std::string& path, uint64_t offset_bytes,
+                              uint64_t size_bytes) const;
   /// Cuts a file short behind everyone's back, durably.
   Status cut_file(const std::string& path, uint64_t size_bytes);
   /// What is not durable is lost, kept or torn. Host::crash() calls it; no file is open.

@@ -1,0 +1,118 @@
+#include "sim/raft/register_machine.h"
+
+namespace cairn::sim {
+
+Buffer encode_write(const RegisterWrite& write) {
+  Buffer head = Buffer::allocate(sizeof(write) + write.filler_bytes);
+  store(head.mutable_view(), write);
+  std::ranges::fill(head.mutable_view().subspan(sizeof(write)), std::byte{0xa5});
+  return head;
+}
+
+Buffer payload_of_write(BufferPool& buffers, uint64_t value, size_t blocks_count) {
+  Buffer payload = buffers.allocate(blocks_count * kBlockBytes);
+  for (size_t at = 0; at < payload.size_bytes(); at += sizeof(value)) {
+    store(payload.mutable_view().subspan(at), value);
+  }
+  return payload;
+}
+
+RegisterMachine::RegisterMachine(io::Env env, GroupId group, NodeId node, RunContext& context)
+    : env_(env), rng_(env.rng.fork()), group_(group), node_(node), context_(context) {}
+
+std::string RegisterMachine::name() const {
+  return "group " + to_string(group_) + " on node " + to_string(node_);
+}
+
+io::Task<Status> RegisterMachine::on_apply(std::span<multiraft::Command> commands) {
+  for (const multiraft::Command& command : commands) {
+    // In the middle of a batch: what is begun here must be harmless to repeat.
+    if (rng_.chance(context_.plan.slow_apply_chance)) {
+      context_.count("slow apply");
+      co_await env_.clock.sleep(context_.plan.timeout() / 4);
+    }
+    apply_one(command);
+  }
+  co_return ok();
+}
+
+void RegisterMachine::apply_one(const multiraft::Command& command) {
+  if (command.index <= applied_) {
+    context_.blame("a command is applied twice: index " + to_string(command.index) + " of " +
+                   name() + " which is at " + to_string(applied_));
+    return;
+  }
+  const auto digest = RaftWitness::digest_of(raft::EntryType::kNormal, command.head.view(),
+                                             command.payload.size_bytes());
+  context_.witness.on_applied(group_, node_, command.index, command.term, digest);
+  const auto write = load<RegisterWrite>(command.head.view());
+  for (size_t at = 0; at < command.payload.size_bytes(); at += sizeof(uint64_t)) {
+    if (load<uint64_t>(command.payload.view().subspan(at)) == write.value) continue;
+    context_.blame("a payload is not what was written: index " + to_string(command.index) + " of " +
+                   name());
+    break;
+  }
+  registers_.at(write.number) = write.value;
+  applied_ = command.index;
+}
+
+void RegisterMachine::on_epoch(Epoch epoch, LogIndex index) {
+  if (epoch < epoch_) context_.blame("the epoch of " + name() + " went back");
+  epoch_ = epoch;
+  applied_ = std::max(applied_, index);
+}
+
+io::Task<Result<multiraft::SavedState>> RegisterMachine::on_snapshot_save() {
+  const Image image{.index = applied_.value(), .registers = registers_};
+  context_.count("snapshot taken");
+  if (rng_.chance(context_.plan.slow_save_chance)) {
+    co_await env_.clock.sleep(context_.plan.timeout() / 2);
+  }
+  co_return multiraft::SavedState{.data = Buffer::copy_of(bytes_of(image))};
+}
+
+Status RegisterMachine::restore(const Buffer& data) {
+  // A group begins without an image.
+  const Image image = data.empty() ? Image{} : load<Image>(data.view());
+  registers_ = image.registers;
+  applied_ = LogIndex(image.index);
+  return ok();
+}
+
+io::Task<Status> RegisterMachine::on_recover(Buffer data) {
+  co_return restore(data);
+}
+
+io::Task<Status> RegisterMachine::on_snapshot_load(Buffer data, NodeId source) {
+  (void)source;
+  if (rng_.chance(context_.plan.slow_save_chance)) {
+    co_await env_.clock.sleep(context_.plan.timeout() / 2);
+    if (rng_.chance(0.3)) {
+      context_.count("snapshot fetch failed");
+      co_return error(Errc::kUnavailable, "the source went away, as the plan has it");
+    }
+  }
+  context_.count("snapshot installed");
+  co_return restore(data);
+}
+
+void RegisterMachine::on_leader_start(Term term) {
+  (void)term;
+  context_.count("leader started");
+}
+
+void RegisterMachine::on_configuration_committed(const raft::ConfState& configuration) {
+  context_.count("configuration applied");
+  if (!configuration.voters_outgoing.empty()) context_.count("joint configuration applied");
+  if (!configuration.learners.empty()) context_.count("configuration with learners applied");
+}
+
+void RegisterMachine::on_error(const Error& reason) {
+  context_.count("group failed");
+  // A log that lost what was acknowledged is found at restart, before the group takes part.
+  if (reason.code() == Errc::kCorrupt) {
+    context_.blame(name() + " is corrupt: " + reason.message());
+  }
+}
+
+}  // namespace cairn::sim
