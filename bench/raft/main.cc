@@ -33,6 +33,7 @@ struct Options {
   double seconds = 3;
   int rounds = 3;
   int kills = 6;
+  std::string only;  ///< one phase; empty: all
   bool json = false;
   /// As in multiraft's HostOptions, which the members use.
   double election_timeout_s = 0.8;
@@ -79,9 +80,11 @@ class Bench {
   void run() {
     must(members_.start_all());
     const auto empty = states();
-    measure_idle(empty);
-    measure_throughput();
-    measure_failover();
+    create_groups();
+    settle("after the groups were made", 60s);
+    if (wants("idle")) measure_idle(empty);
+    if (wants("throughput")) measure_throughput();
+    if (wants("failover")) measure_failover();
   }
   int report() const;
 
@@ -103,6 +106,7 @@ class Bench {
     if (!result) give_up(result.error());
     return std::move(*result);
   }
+  bool wants(const char* phase) const { return options_.only.empty() || options_.only == phase; }
   void say(const char* what) const {
     if (!options_.json) std::printf("... %s\n", what);
     std::fflush(stdout);
@@ -165,8 +169,6 @@ void Bench::create_groups() {
 
 void Bench::measure_idle(const std::vector<MemberState>& empty) {
   say("idle");
-  create_groups();
-  settle("after the groups were made", 60s);
   sleep_for(4s);
   const auto before = states();
   const int64_t begun = now_ns();
@@ -345,13 +347,14 @@ int Bench::report() const {
 int usage(int code) {
   std::fprintf(code == 0 ? stdout : stderr,
                "usage: cairn_bench_raft [--dir DIR] [--groups N] [--depth N] [--seconds S]\n"
-               "                        [--rounds N] [--kills N] [--json]\n"
+               "                        [--rounds N] [--kills N] [--only PHASE] [--json]\n"
                "  --dir DIR    where the members' folders are made (a real disk; default: .)\n"
                "  --groups N   groups on each member (default: 1000)\n"
                "  --depth N    commands under way in all (default: 1024)\n"
                "  --seconds S  of each load (default: 3)\n"
                "  --rounds N   of loads (default: 3)\n"
                "  --kills N    of members (default: 6; 0: none)\n"
+               "  --only PHASE idle, throughput or failover\n"
                "  --json       print one object\n");
   return code;
 }
@@ -363,13 +366,19 @@ int main(int argc, char** argv) {
   using namespace cairn::bench;
   Options options;
   MemberOptions member;
-  static const option kOptions[] = {
-      {"dir", required_argument, nullptr, 'd'},     {"groups", required_argument, nullptr, 'g'},
-      {"depth", required_argument, nullptr, 'q'},   {"seconds", required_argument, nullptr, 's'},
-      {"rounds", required_argument, nullptr, 'r'},  {"kills", required_argument, nullptr, 'k'},
-      {"json", no_argument, nullptr, 'j'},          {"help", no_argument, nullptr, 'h'},
-      {"member", required_argument, nullptr, 'm'},  {"listen", required_argument, nullptr, 'l'},
-      {"control", required_argument, nullptr, 'c'}, {nullptr, 0, nullptr, 0}};
+  static const option kOptions[] = {{"dir", required_argument, nullptr, 'd'},
+                                    {"groups", required_argument, nullptr, 'g'},
+                                    {"depth", required_argument, nullptr, 'q'},
+                                    {"seconds", required_argument, nullptr, 's'},
+                                    {"rounds", required_argument, nullptr, 'r'},
+                                    {"kills", required_argument, nullptr, 'k'},
+                                    {"json", no_argument, nullptr, 'j'},
+                                    {"help", no_argument, nullptr, 'h'},
+                                    {"only", required_argument, nullptr, 'o'},
+                                    {"member", required_argument, nullptr, 'm'},
+                                    {"listen", required_argument, nullptr, 'l'},
+                                    {"control", required_argument, nullptr, 'c'},
+                                    {nullptr, 0, nullptr, 0}};
   for (int choice; (choice = ::getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
     const char* const value = optarg ? optarg : "";
     switch (choice) {
@@ -390,6 +399,9 @@ int main(int argc, char** argv) {
         break;
       case 'k':
         options.kills = std::atoi(value);
+        break;
+      case 'o':
+        options.only = value;
         break;
       case 'j':
         options.json = true;
