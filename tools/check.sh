@@ -25,6 +25,7 @@ step "lint" ./dev lint
 step "unit tests" ./dev test
 step "Raft scenarios" ./dev scenarios tests/scenarios
 step "simulation" ./dev sim --seeds "${CAIRN_CHECK_SEEDS:-200}"
+step "the library installed, and the example on it" tests/install_test.sh
 step "real processes and clients" ./dev system
 
 echo
