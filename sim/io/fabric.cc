@@ -132,7 +132,6 @@ void Fabric::queue_unit(const LinkPointer& link, int side, Unit unit) {
   end.waiting_bytes += unit.bytes;
   end.waiting.push_back(std::move(unit));
   pump(link, side);
-  if (end.waiting_bytes > io::Connection::kUnsentHighBytes) end.was_over_high_water = true;
 }
 
 void Fabric::pump(const LinkPointer& link, int side) {
@@ -360,7 +359,7 @@ void Fabric::offer(const LinkPointer& link, int side) {
     handler->on_closed(error(Errc::kClosed, reason));
     return;
   }
-  if (end.was_over_high_water && end.waiting_bytes < io::Connection::kUnsentLowBytes) {
+  if (end.was_over_high_water && end.connection->unsent_bytes() < io::Connection::kUnsentLowBytes) {
     end.was_over_high_water = false;
     end.connection->handler_->on_writable();
   }

@@ -54,6 +54,7 @@ void SimConnection::send(Buffer bytes) {
   if (end().is_gone || bytes.empty()) return;
   queued_bytes_ += bytes.size_bytes();
   queued_.push_back(std::move(bytes));
+  if (unsent_bytes() > kUnsentHighBytes) end().was_over_high_water = true;
   process_.executor().at_turn_end(*this);
 }
 
