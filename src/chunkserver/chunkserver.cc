@@ -130,11 +130,17 @@ Copyset& Chunkserver::make_copyset(CopysetId id) {
   return *copyset;
 }
 
-Result<Copyset*> Chunkserver::find_copyset(CopysetId id) {
+Status Chunkserver::health() const {
   if (!is_serving_ || is_stopping_) {
     return error(Errc::kUnavailable,
                  is_stopping_ ? "this chunkserver is stopping" : "this chunkserver is starting");
   }
+  if (const auto& failure = host_->disk_error()) return error(failure->code(), failure->message());
+  return ok();
+}
+
+Result<Copyset*> Chunkserver::find_copyset(CopysetId id) {
+  if (!is_serving_ || is_stopping_) TRY(health());
   auto found = copysets_.find(id);
   const GroupId group(id.value());
   multiraft::Node* node = found == copysets_.end() ? nullptr : host_->find(group);

@@ -35,6 +35,9 @@ class Chunkserver final : private ServiceContext, private HeartbeatSubject {
   /// Where it listens; valid once start() has returned.
   const io::Address& address() const { return address_; }
   ChunkserverId id() const override { return identity_.id; }
+  /// Ok while it serves: the disk works and the start is over. Copysets that are out of service do
+  /// not make a server unhealthy: a restart would not help them.
+  Status health() const;
   /// Null before start() has opened the log.
   multiraft::Host* raft() { return host_.get(); }
   chunk::ChunkStore& store() override { return *store_; }

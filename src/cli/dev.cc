@@ -86,11 +86,12 @@ Result<DevState> plan(const DevFlags& flags) {
   }
   state.nbd.address = "unix:" + socket;
   state.nbd_uri = "nbd+unix:///" + state.volume + "?socket=" + socket;
+  for (DevProcess* process : state.processes()) process->http = TRY(free_address());
   return state;
 }
 
-std::vector<std::string> command_of(const DevState& state, const DevProcess& process,
-                                    const DevFlags& flags) {
+std::vector<std::string> role_command(const DevState& state, const DevProcess& process,
+                                      const DevFlags& flags) {
   const std::string program = io::real::own_program();
   const uint32_t replicas = std::min<uint32_t>(3, static_cast<uint32_t>(state.chunkservers.size()));
   if (&process == &state.mds) {
@@ -135,6 +136,13 @@ std::vector<std::string> command_of(const DevState& state, const DevProcess& pro
           flags.space_reserve,
           "--wal-max",
           "2G"};
+}
+
+std::vector<std::string> command_of(const DevState& state, const DevProcess& process,
+                                    const DevFlags& flags) {
+  std::vector<std::string> command = role_command(state, process, flags);
+  if (!process.http.empty()) command.insert(command.end(), {"--http-listen", process.http});
+  return command;
 }
 
 Status start_missing(DevState& state, DevProcess& process, const DevFlags& flags) {
@@ -275,16 +283,18 @@ int status(const DevFlags& flags) {
   if (!state) return fail(state.error());
   bool all_run = true;
   json list = json::array();
-  std::vector<std::vector<std::string>> rows{{"PROCESS", "STATE", "PID", "ADDRESS"}};
+  std::vector<std::vector<std::string>> rows{{"PROCESS", "STATE", "PID", "ADDRESS", "HTTP"}};
   for (DevProcess* process : state->processes()) {
     const bool runs = is_running(*process);
     all_run &= runs;
     rows.push_back({process->name, runs ? "running" : "stopped",
-                    runs ? std::to_string(process->pid) : "-", process->address});
+                    runs ? std::to_string(process->pid) : "-", process->address,
+                    process->http.empty() ? "-" : process->http});
     list.push_back({{"name", process->name},
                     {"running", runs},
                     {"pid", runs ? process->pid : 0},
                     {"address", process->address},
+                    {"http", process->http},
                     {"dir", process->dir}});
   }
   if (flags.as_json) {

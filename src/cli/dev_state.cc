@@ -11,16 +11,14 @@ using nlohmann::json;
 namespace {
 
 json to_json(const DevProcess& process) {
-  return {{"name", process.name},
-          {"address", process.address},
-          {"dir", process.dir},
-          {"pid", process.pid},
-          {"started", process.started}};
+  return {{"name", process.name}, {"address", process.address}, {"http", process.http},
+          {"dir", process.dir},   {"pid", process.pid},         {"started", process.started}};
 }
 
 DevProcess from_json(const json& value) {
   return {.name = value.at("name"),
           .address = value.at("address"),
+          .http = value.value("http", ""),
           .dir = value.at("dir"),
           .pid = value.at("pid"),
           .started = value.at("started")};

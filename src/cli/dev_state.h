@@ -13,6 +13,7 @@ namespace cairn::cli {
 struct DevProcess {
   std::string name;     ///< "mds", "chunkserver-1", "nbd"
   std::string address;  ///< HOST:PORT; of nbd: the URI
+  std::string http;     ///< HOST:PORT of /metrics and /healthz; empty: none
   std::string dir;      ///< its data; empty: none
   int pid = 0;          ///< 0: not running
   std::string started;  ///< the kernel's start time of the pid

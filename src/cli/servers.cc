@@ -6,6 +6,7 @@
 #include "chunkserver/chunkserver.h"
 #include "cli/commands.h"
 #include "cli/context.h"
+#include "cli/http.h"
 #include "client/volume.h"
 #include "gateway/nbd/server.h"
 #include "gateway/nbd/volume_export.h"
@@ -23,15 +24,20 @@ void add_config_option(CLI::App& command) {
 
 /// Runs a server until a signal; the exit status.
 template <typename Server>
-int serve(Process& process, Server& server) {
-  const Status started = process.reactor().run_until_done(server.start());
-  if (started) process.run_until_signal();
-  process.reactor().run_until_done(server.stop());
+int serve(Process& process, Server& server, const std::string& http_address) {
+  // Before the server starts, so that a start that takes long can be watched.
+  http::Server http(process.env());
+  Status started = serve_http(http, process.env(), http_address, [&] { return server.health(); });
+  if (started) {
+    started = process.reactor().run_until_done(server.start());
+    if (started) process.run_until_signal();
+    process.reactor().run_until_done(server.stop());
+  }
   return started ? 0 : fail(started.error());
 }
 
 struct MdsFlags {
-  std::string data, listen = "127.0.0.1:6700", key_file;
+  std::string data, listen = "127.0.0.1:6700", key_file, http_listen;
   mds::Options options;
   LogFlags log;
 };
@@ -45,11 +51,11 @@ int run_mds(MdsFlags& flags) {
   auto store = kv::RocksMetaStore::open(process.env(), flags.data);
   if (!store) return fail(store.error());
   mds::Mds server(process.env(), **store, flags.options);
-  return serve(process, server);
+  return serve(process, server, flags.http_listen);
 }
 
 struct ChunkserverFlags {
-  std::string data, listen = "127.0.0.1:0", key_file;
+  std::string data, listen = "127.0.0.1:0", key_file, http_listen;
   std::vector<std::string> mds;
   chunkserver::Options options;
   LogFlags log;
@@ -72,12 +78,13 @@ int run_chunkserver(ChunkserverFlags& flags) {
   auto disk = process.reactor().open_disk(flags.data, {.create_root = true, .exclusive = true});
   if (!disk) return fail(disk.error());
   chunkserver::Chunkserver server(process.env(), **disk, options);
-  return serve(process, server);
+  return serve(process, server, flags.http_listen);
 }
 
 struct NbdFlags {
   ClusterOptions cluster;
   std::vector<std::string> volumes, listen;
+  std::string http_listen;
   LogFlags log;
 };
 
@@ -101,7 +108,13 @@ int run_nbd(const NbdFlags& flags) {
   nbd::VolumeSource source(process.env(), cluster, {.volumes = flags.volumes});
   nbd::Server server(process.env(), {}, source);
   int status = 0;
+  http::Server http(process.env());
+  if (Status served = serve_http(http, process.env(), flags.http_listen, [] { return ok(); });
+      !served) {
+    status = fail(served.error());
+  }
   for (const std::string& text : flags.listen) {
+    if (status != 0) break;
     auto address = server.listen({text});
     if (!address) {
       status = fail(address.error());
@@ -137,6 +150,7 @@ void add_mds_command(CLI::App& app, Action& action) {
   command->add_option("--key-file", flags->key_file, "file with the cluster key")
       ->required()
       ->envname("CAIRN_KEY_FILE");
+  add_http_option(*command, flags->http_listen);
   command
       ->add_option("--copysets-per-chunkserver", flags->options.pool.copysets_per_chunkserver,
                    "of a new cluster's pool")
@@ -175,6 +189,7 @@ void add_chunkserver_command(CLI::App& app, Action& action) {
   command->add_option("--key-file", flags->key_file, "file with the cluster key")
       ->required()
       ->envname("CAIRN_KEY_FILE");
+  add_http_option(*command, flags->http_listen);
   command->add_option("--zone", options.zone, "failure domain that replicas are spread over")
       ->envname("CAIRN_ZONE");
   command->add_option("--server", options.server, "machine that the disk is in");
@@ -212,6 +227,7 @@ void add_nbd_command(CLI::App& app, Action& action) {
   command->add_option("--listen", flags->listen, "unix:/PATH or HOST:PORT; may be repeated")
       ->required()
       ->envname("CAIRN_NBD_LISTEN");
+  add_http_option(*command, flags->http_listen);
   add_cluster_options(*command, flags->cluster);
   add_log_options(*command, flags->log);
   command->callback([flags, &action] { action = [flags] { return run_nbd(*flags); }; });

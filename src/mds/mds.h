@@ -35,6 +35,8 @@ class Mds {
   io::Task<Status> start();
   /// Ends what is under way and waits for it.
   io::Task<void> stop();
+  /// Ok while it serves; otherwise why not.
+  Status health() const;
   /// Where it listens, with the port that the system chose if 0 was asked for. After start().
   io::Address address() const;
 

@@ -3,10 +3,13 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import socket
 import struct
 import tempfile
+import urllib.error
+import urllib.request
 
 from harness import CAIRN, Cluster, expect, run
 
@@ -174,6 +177,30 @@ def test_a_full_disk():
         expect(all(p["running"] for p in cluster.processes().values()), "everything still runs")
         expect_serving(cluster)
         cluster.cairn("volume", "list")
+
+
+def test_metrics_and_health():
+    """Every process answers /metrics and /healthz; noise on that port harms nobody."""
+    with a_cluster() as cluster:
+        for process in cluster.processes().values():
+            base = "http://" + process["http"]
+            with urllib.request.urlopen(base + "/healthz", timeout=5) as answer:
+                expect(json.load(answer) == {"healthy": True}, process["name"])
+            with urllib.request.urlopen(base + "/metrics", timeout=5) as answer:
+                text = answer.read().decode()
+            names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+            expect("process_resident_memory_bytes" in names, text)
+            expect(any(name.startswith("cairn_") for name in names), text)
+            host, port = process["http"].split(":")
+            for noise in (random.randbytes(4096), b"GET " + b"/" * 100_000):
+                with socket.create_connection((host, int(port)), timeout=5) as connection:
+                    connection.sendall(noise)
+            try:
+                urllib.request.urlopen(base + "/nothing", timeout=5)
+                raise AssertionError("an unknown path was served")
+            except urllib.error.HTTPError as error:
+                expect(error.code == 404 and b"/metrics" in error.read(), "404 names the paths")
+        cluster.cairn("bench", "--rw", "randwrite", "--depth", "8", "--seconds", "1", "--json")
 
 
 def test_help_everywhere():

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -89,6 +90,28 @@ uint64_t cpu_time_us(const ProcessIdentity& process) {
   if (fields.size() < kFieldsMin) return 0;
   const uint64_t ticks = std::stoull(fields[kUserTime]) + std::stoull(fields[kSystemTime]);
   return ticks * 1'000'000 / static_cast<uint64_t>(sysconf(_SC_CLK_TCK));
+}
+
+ProcessUsage own_usage() {
+  ProcessUsage usage;
+  rusage times{};
+  if (::getrusage(RUSAGE_SELF, &times) == 0) {
+    const auto us = [](const timeval& time) {
+      return static_cast<uint64_t>(time.tv_sec) * 1'000'000 + static_cast<uint64_t>(time.tv_usec);
+    };
+    usage.cpu_us = us(times.ru_utime) + us(times.ru_stime);
+  }
+  uint64_t total_pages = 0;
+  uint64_t resident_pages = 0;
+  if (std::ifstream("/proc/self/statm") >> total_pages >> resident_pages) {
+    usage.resident_bytes = resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  }
+  std::error_code ignored;
+  for ([[maybe_unused]] const auto& entry :
+       std::filesystem::directory_iterator("/proc/self/fd", ignored)) {
+    ++usage.open_files_count;
+  }
+  return usage;
 }
 
 std::string own_program() {

@@ -3,6 +3,7 @@
 /// Threads: any; the calls block for milliseconds. Not for servers.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,13 @@ bool is_running(const ProcessIdentity& process);
 bool send_signal(const ProcessIdentity& process, int signal_number);
 /// CPU time that the process has used, in microseconds; 0 if it is gone.
 uint64_t cpu_time_us(const ProcessIdentity& process);
+struct ProcessUsage {
+  uint64_t cpu_us = 0;
+  uint64_t resident_bytes = 0;
+  uint64_t open_files_count = 0;
+};
+/// Of this process; zeros where /proc is not mounted. Quick enough for a server to call at times.
+ProcessUsage own_usage();
 /// The path of the program that is running.
 std::string own_program();
 /// A port of 127.0.0.1 that nobody listens on now.

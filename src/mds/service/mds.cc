@@ -50,6 +50,12 @@ io::Task<void> Mds::stop() {
   co_await parts_->context.jobs.close();
 }
 
+Status Mds::health() const {
+  if (parts_->address.text.empty()) return error(Errc::kUnavailable, "this MDS is starting");
+  if (parts_->context.jobs.is_closed()) return error(Errc::kUnavailable, "this MDS is stopping");
+  return ok();
+}
+
 io::Address Mds::address() const {
   CHECK(!parts_->address.text.empty(), "the server was not started");
   return parts_->address;
