@@ -12,6 +12,10 @@ Result<Config> validated(Config config) {
   if (config.election_tick <= config.heartbeat_tick) {
     return invalid("election_tick must be greater than heartbeat_tick");
   }
+  if (config.priority > kPriorityMax) return invalid("priority is above the best one");
+  if (config.priority < kPriorityMax && !config.pre_vote) {
+    return invalid("a priority below the best one needs pre_vote");
+  }
   if (!config.storage) return invalid("storage is missing");
   if (!config.rng) return invalid("rng is missing");
   if (config.inflight_messages_max == 0) return invalid("inflight_messages_max must be at least 1");

@@ -24,10 +24,19 @@ enum class ReadOnlyOption : uint8_t {
   kLeaseBased,  ///< a read relies on the leader's lease; clocks must drift less than the lease
 };
 
+/// The best priority, which members have unless they are given a lower one.
+inline constexpr uint32_t kPriorityMax = 3;
+
 struct Config {
   NodeId id;
   /// Ticks without a leader before a campaign begins: each time drawn from [n, 2n).
   uint32_t election_tick = 10;
+  /// Who should lead if several can: each step below kPriorityMax lets this member wait for one
+  /// election timeout more before it campaigns, so that a better one that is there goes first. Only
+  /// time is at stake: whoever is left leads in the end. Below the maximum it needs pre_vote, in
+  /// the whole group: without it a good member with an old log would campaign in vain for ever and
+  /// each time make the others wait anew.
+  uint32_t priority = kPriorityMax;
   /// Ticks between heartbeats; less than election_tick.
   uint32_t heartbeat_tick = 1;
 

@@ -190,6 +190,7 @@ std::string describe(const Entry& entry) {
   } else {
     const auto change = decode_conf_change(entry.head.view());
     data = change ? to_string(change->changes) : change.error().message();
+    if (change && change->resets()) data = "reset " + data;
   }
   if (!data.empty()) text += ' ' + data;
   if (entry.payload.size_bytes > 0) {

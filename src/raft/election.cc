@@ -31,17 +31,17 @@ void Raft::hup(Campaign kind) {
   campaign(kind);
 }
 
-bool Raft::has_unapplied_conf_changes() const {
-  LogIndex low = log_.applied() + 1;
-  const LogIndex high = log_.committed() + 1;
+// The first configuration change in [low, high), none of which is applied.
+std::optional<LogIndex> Raft::find_conf_change(LogIndex low, LogIndex high) const {
   // In pages of what a Ready may hold, so that memory stays bounded.
   while (low < high) {
     const auto page = log_.slice(low, high, log_.applying_bytes_max());
     CHECK(page && !page->empty(), "entries were compacted before they were applied");
-    if (std::ranges::any_of(*page, is_conf_change)) return true;
+    const auto found = std::ranges::find_if(*page, is_conf_change);
+    if (found != page->end()) return found->index;
     low += page->size();
   }
-  return false;
+  return std::nullopt;
 }
 
 void Raft::campaign(Campaign kind) {

@@ -7,8 +7,7 @@ namespace cairn::raft {
 Status Raft::follow(Message message) {
   switch (message.type) {
     case MessageType::kAppend:
-      handle_append(message);
-      return ok();
+      return handle_append(message);
     case MessageType::kHeartbeat:
       return handle_heartbeat(message);
     case MessageType::kSnapshot:
@@ -19,19 +18,25 @@ Status Raft::follow(Message message) {
   }
 }
 
-void Raft::handle_append(const Message& message) {
+Status Raft::handle_append(const Message& message) {
+  const EntryId previous{.term = message.log_term, .index = message.index};
   if (message.index < log_.committed()) {
-    // A late copy: what we have committed is in the leader's log.
+    // A late copy: what we have committed is in the leader's log. Unless one of us has lost it, or
+    // an operator made another survivor's log the group's: then this member must not go on.
+    if (log_.contradicts_committed(previous, message.entries)) {
+      return error(Errc::kCorrupt,
+                   "the leader's log differs from this member's before the committed entry " +
+                       to_string(log_.committed()));
+    }
     send({.type = MessageType::kAppendResponse, .to = message.from, .index = log_.committed()});
-    return;
+    return ok();
   }
   LogIndex conflict;
-  const EntryId previous{.term = message.log_term, .index = message.index};
   const auto last = log_.maybe_append(previous, message.commit, message.entries, &conflict);
   if (last) {
     if (!conflict.is_zero()) info("replace the unstable entries from index ", conflict);
     send({.type = MessageType::kAppendResponse, .to = message.from, .index = *last});
-    return;
+    return ok();
   }
   debug(id_, " rejected MsgApp [logterm: ", message.log_term, ", index: ", message.index, "] from ",
         message.from);
@@ -45,6 +50,7 @@ void Raft::handle_append(const Message& message) {
         .log_term = hint.term,
         .index = message.index,
         .reject_hint = hint.index});
+  return ok();
 }
 
 Status Raft::handle_heartbeat(const Message& message) {

@@ -109,6 +109,14 @@ std::optional<LogIndex> Log::maybe_append(EntryId previous, LogIndex committed,
   return last_new;
 }
 
+bool Log::contradicts_committed(EntryId previous, const Entries& entries) const {
+  const auto differs = [this](Term said, LogIndex index) {
+    return index <= committed_ && said != term(index).value_or(said);
+  };
+  return differs(previous.term, previous.index) ||
+         std::ranges::any_of(entries, [&](const Entry& e) { return differs(e.term, e.index); });
+}
+
 LogIndex Log::append(Entries entries) {
   if (!entries.empty()) {
     CHECK(entries.front().index > committed_, "a committed entry would be replaced");

@@ -40,6 +40,9 @@ class Log {
   /// `conflict` (optional) receives the index from which entries were replaced.
   std::optional<LogIndex> maybe_append(EntryId previous, LogIndex committed, const Entries& entries,
                                        LogIndex* conflict = nullptr);
+  /// Whether what a leader says stands at `previous` and behind it differs from what is committed
+  /// here. Compacted entries tell nothing.
+  bool contradicts_committed(EntryId previous, const Entries& entries) const;
   /// A leader's append. Returns the new last index.
   LogIndex append(Entries entries);
   /// The highest entry at or before `index` with a term of at most `term`: before it the logs may

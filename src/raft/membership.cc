@@ -1,3 +1,4 @@
+#include "base/planted_bug.h"
 #include "raft/raft.h"
 
 namespace cairn::raft {
@@ -6,7 +7,30 @@ namespace cairn::raft {
 // index: they all refuse the same changes. Checking when it is proposed would not be enough,
 // because the configuration may be another by the time the change is applied.
 Result<ConfState> Raft::apply_conf_change(const ConfChangeV2& change) {
+  if (pending_reset_ && !pending_reset_->equals(change)) {
+    info(id_, " passes over a conf change that a reset overrides");
+    return conf_state_of(tracker_.config);
+  }
+  pending_reset_.reset();
   return install(TRY(Changer(tracker_, log_.last_index()).apply(change)));
+}
+
+Status Raft::check_conf_change(const ConfChangeV2& change) const {
+  const bool joint = tracker_.config.voters.is_joint();
+  std::string why;
+  if (change.resets()) {
+    why = "a reset is not proposed";
+  } else if (pending_conf_index_ > log_.applied() && !is_planted(PlantedBug::kTwoConfChanges)) {
+    why = "possible unapplied conf change";
+  } else if (joint && !change.changes.empty()) {
+    why = "must transition out of joint config first";
+  } else if (!joint && change.changes.empty()) {
+    why = "not in joint state; refusing empty conf change";
+  } else {
+    TRY(Changer(tracker_, log_.last_index()).apply(change));
+    return ok();
+  }
+  return error(Errc::kPreconditionFailed, std::move(why));
 }
 
 ConfState Raft::install(Changer::Outcome outcome) {

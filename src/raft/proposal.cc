@@ -27,19 +27,15 @@ Status Raft::propose(Message message) {
 // proposal keeps its place and its proposer learns of it when it applies nothing.
 void Raft::check_proposed_conf_change(Entry& entry, LogIndex index) {
   const auto change = decode_conf_change(entry.head.view());
-  const bool joint = tracker_.config.voters.is_joint();
-  std::string_view refusal;
+  std::string refusal;
   if (!change) {
     refusal = "malformed";
-  } else if (pending_conf_index_ > log_.applied() && !is_planted(PlantedBug::kTwoConfChanges)) {
-    refusal = "possible unapplied conf change";
-  } else if (joint && !change->changes.empty()) {
-    refusal = "must transition out of joint config first";
-  } else if (!joint && change->changes.empty()) {
-    refusal = "not in joint state; refusing empty conf change";
+  } else if (const Status legal = check_conf_change(*change); !legal) {
+    refusal = legal.error().message();
   }
-  // Bytes that nobody can read are never let into the log, whatever was configured.
-  if (!refusal.empty() && (!change || !disable_conf_change_validation_)) {
+  // Neither bytes that nobody can read nor a reset is let into the log, whatever was configured.
+  const bool must_be_legal = !disable_conf_change_validation_ || !change || change->resets();
+  if (!refusal.empty() && must_be_legal) {
     info(id_, " ignoring conf change at config ", tracker_.config, ": ", refusal, " at index ",
          pending_conf_index_, " (applied to ", log_.applied(), ")");
     entry = Entry();

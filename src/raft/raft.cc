@@ -30,6 +30,7 @@ Raft::Raft(const Config& config)
       disable_conf_change_validation_(config.disable_conf_change_validation),
       step_down_on_removal_(config.step_down_on_removal),
       read_only_option_(config.read_only_option),
+      priority_(config.priority),
       log_(*config.storage, config.committed_size_per_ready_max),
       tracker_(config.inflight_messages_max, config.inflight_bytes_max) {
   CHECK(!id_.is_none() && !is_local_target(id_));
@@ -61,6 +62,7 @@ Status Raft::restore(const Storage::InitialState& state, LogIndex applied) {
     }
     log_.applied_to(applied, 0);
   }
+  resume_reset();
   become_follower(term_, NodeId());
   const EntryId last = log_.last_entry_id();
   info("newRaft ", id_, " [peers: ", tracker_.config.voters, ", term: ", term_,
@@ -77,6 +79,11 @@ void Raft::check_invariants() const {
   if (role_ == Role::kLeader) {
     for (const auto& [id, progress] : tracker_.progress) progress.check_invariants();
   }
+}
+
+void Raft::set_priority(uint32_t priority) {
+  CHECK(priority == kPriorityMax || (priority < kPriorityMax && pre_vote_), "see Config::priority");
+  priority_ = priority;
 }
 
 bool Raft::promotable() const {
@@ -204,6 +211,7 @@ void Raft::send(Message message) {
       CHECK(message.term.is_zero(), "the term is set here");
       message.term = term_;
   }
+  if (messages_.capacity() == 0) messages_.reserve(tracker_.progress.count() + 1);
   switch (message.type) {
     case MessageType::kAppendResponse:
     case MessageType::kVoteResponse:

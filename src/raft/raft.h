@@ -11,6 +11,7 @@
 ///   membership.cc   configuration changes and snapshots' configurations
 ///   reads.cc        linearizable reads
 ///   transfer.cc     leadership transfer
+///   reset.cc        a new configuration for a group that lost its quorum
 ///
 /// Source: Raft paper and dissertation; the behaviour of etcd-io/raft, to the message.
 #pragma once
@@ -46,6 +47,9 @@ inline constexpr std::string_view kTransferContext = "transfer";
 /// Reads that wait for the leader to commit in its term; beyond that many they are refused.
 inline constexpr size_t kEarlyReadsMax = kPendingReadsMax;
 
+/// Terms come in generations of so many; elections never use one up. See reset.cc.
+inline constexpr uint64_t kTermsPerGeneration = uint64_t{1} << 40;
+
 class Raft {
  public:
   /// `config` is validated(); the configuration and hard state come from its storage.
@@ -59,6 +63,11 @@ class Raft {
   void tick();
   /// Errors: kPreconditionFailed: the change is illegal; the configuration stays as it is.
   Result<ConfState> apply_conf_change(const ConfChangeV2& change);
+  /// Whether apply_conf_change() would take `change` now, and no other one is on its way.
+  /// Errors: kPreconditionFailed, with the reason.
+  Status check_conf_change(const ConfChangeV2& change) const;
+  /// See RawNode::reset_configuration().
+  Status reset_configuration(const NodeSet& voters, const NodeSet& learners);
 
   NodeId id() const { return id_; }
   Term term() const { return term_; }
@@ -74,6 +83,7 @@ class Raft {
   bool is_learner() const { return is_learner_; }
   /// A voter whose log is not waiting for a snapshot.
   bool promotable() const;
+  void set_priority(uint32_t priority);
   void set_randomized_election_timeout(uint32_t ticks) { randomized_election_timeout_ = ticks; }
   void check_invariants() const;
 
@@ -92,7 +102,10 @@ class Raft {
   void reset(Term term);
   void tick_election();
   void tick_heartbeat();
-  bool past_election_timeout() const { return election_elapsed_ >= randomized_election_timeout_; }
+  bool past_election_timeout() const {
+    const uint32_t extra = (kPriorityMax - priority_) * election_timeout_;
+    return election_elapsed_ >= randomized_election_timeout_ + extra;
+  }
   void send(Message message);
 
   // step.cc
@@ -111,7 +124,10 @@ class Raft {
   // election.cc
   void hup(Campaign kind);
   void campaign(Campaign kind);
-  bool has_unapplied_conf_changes() const;
+  bool has_unapplied_conf_changes() const {
+    return find_conf_change(log_.applied() + 1, log_.committed() + 1).has_value();
+  }
+  std::optional<LogIndex> find_conf_change(LogIndex low, LogIndex high) const;
   void answer_vote(const Message& message);
   void take_vote(const Message& message);
 
@@ -140,7 +156,7 @@ class Raft {
 
   // follower.cc
   Status follow(Message message);
-  void handle_append(const Message& message);
+  Status handle_append(const Message& message);
   Status handle_heartbeat(const Message& message);
   void handle_snapshot(const Message& message);
   bool restore_snapshot(const SnapshotPtr& snapshot);
@@ -150,6 +166,10 @@ class Raft {
   // membership.cc
   ConfState install(Changer::Outcome outcome);
   void replicate_to_new_configuration();
+
+  // reset.cc
+  void resume_reset();
+  bool is_overtaken_by_reset(const Message& message) const;
 
   // reads.cc
   Status read_index(Message message);
@@ -164,6 +184,7 @@ class Raft {
   // transfer.cc
   void transfer_leader(const Message& message, Progress& progress);
   void send_timeout_now(NodeId to);
+  bool has_uncertain_conf_changes() const;
   void abort_transfer() { transferee_ = NodeId(); }
 
   // Parts are rendered only if somebody listens: pass objects, not their text.
@@ -219,6 +240,7 @@ class Raft {
 
   Role role_ = Role::kFollower;
   bool is_learner_ = false;
+  uint32_t priority_;  ///< see Config::priority
   NodeId leader_;
   NodeId transferee_;  ///< leader only: proposals are refused while a transfer is under way
   Log log_;
@@ -227,6 +249,9 @@ class Raft {
   /// Leader only: no configuration change is proposed before this index is applied. It is set
   /// generously (to the last index, on election), since it only delays.
   LogIndex pending_conf_index_;
+  /// A reset that is in the log and not applied: its configuration is in force already, and changes
+  /// that stand before it in the log change nothing any more.
+  std::optional<ConfChangeV2> pending_reset_;
   /// Leader only: payload bytes proposed and not yet applied; an estimate from below.
   uint64_t uncommitted_bytes_ = 0;
 

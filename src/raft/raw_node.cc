@@ -98,6 +98,42 @@ Status RawNode::propose_conf_change(const ConfChange& change) {
       {.type = EntryType::kConfChange, .head = encode(ConfChangeV2(change)), .payload = {}}));
 }
 
+bool RawNode::is_caught_up(NodeId member, uint64_t lag_entries_max) const {
+  const Progress* progress = is_leader() ? raft_->tracker().progress.find(member) : nullptr;
+  return progress && progress->recent_active && progress->state == ProgressState::kReplicate &&
+         progress->match + lag_entries_max >= last_index();
+}
+
+Status RawNode::promote(NodeId learner, uint64_t lag_entries_max) {
+  if (!is_leader()) return error(Errc::kNotLeader, "only the leader knows who has caught up");
+  if (!config().learners.contains(learner)) return error(Errc::kNotFound, "no such learner");
+  if (!is_caught_up(learner, lag_entries_max)) {
+    return error(Errc::kPreconditionFailed, "the learner has not caught up; nothing was proposed");
+  }
+  const ConfChangeV2 change(ConfChange{.node = learner, .context = {}});
+  TRY(check_conf_change(change));
+  return propose_conf_change(change);
+}
+
+Status RawNode::demote(NodeId voter) {
+  if (!is_leader()) return error(Errc::kNotLeader, "only the leader changes the configuration");
+  if (!config().voters.incoming.contains(voter)) return error(Errc::kNotFound, "no such voter");
+  const ConfChangeV2 change(
+      ConfChange{.type = ConfChangeType::kAddLearner, .node = voter, .context = {}});
+  TRY(check_conf_change(change));
+  return propose_conf_change(change);
+}
+
+Status RawNode::reset_configuration(const std::vector<NodeId>& voters,
+                                    const std::vector<NodeId>& learners) {
+  const NodeSet voting(voters);
+  const NodeSet learning(learners);
+  if (voting.count() != voters.size() || learning.count() != learners.size()) {
+    return error(Errc::kInvalidArgument, "a member is named twice");
+  }
+  return raft_->reset_configuration(voting, learning);
+}
+
 Status RawNode::step(Message message) {
   const bool from_host = is_local_target(message.from);
   if (is_local(message.type) && !from_host) {

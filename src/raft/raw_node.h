@@ -82,6 +82,41 @@ class RawNode {
     return raft_->apply_conf_change(change);
   }
 
+  /// Whether propose_conf_change() would do what it is asked to, and its entry not be emptied.
+  /// Errors: kPreconditionFailed: the change is illegal, or another one is not applied yet.
+  Status check_conf_change(const ConfChangeV2& change) const {
+    return raft_->check_conf_change(change);
+  }
+  /// Leader only: whether `member` has all but the last `lag_entries_max` entries of the log, and
+  /// was heard from lately. A new member joins as a learner and votes when this says so: as a voter
+  /// with an empty log it would hold up the commits that need it.
+  bool is_caught_up(NodeId member, uint64_t lag_entries_max) const;
+  /// Proposes that a learner votes, and that a voter becomes a learner (also before it is removed:
+  /// then it cannot disturb elections while it does not know yet that it is gone). The leader may
+  /// demote or remove itself; see Config::step_down_on_removal.
+  /// Errors: kNotLeader. kNotFound: no such learner or voter. kPreconditionFailed: it has not
+  ///         caught up, or see check_conf_change(). kUnavailable: see propose().
+  Status promote(NodeId learner, uint64_t lag_entries_max);
+  Status demote(NodeId voter);
+
+  /// UNSAFE, an operator's last resort: gives a group that has lost its quorum for ever the members
+  /// `voters` and `learners`, by the word of this survivor alone, which must be one of `voters`.
+  /// This member's log becomes the group's: what it does not hold is lost, acknowledged or not, and
+  /// what it holds is committed, acknowledged or not. So of several survivors take the one with the
+  /// greatest (term, index) of its last entry, and never reset two of them.
+  ///
+  /// The reset stands in the log as an entry of a new generation of terms (see kTermsPerGeneration)
+  /// and in force from now on, also after a restart. This member campaigns at once; the reset is
+  /// done when the new voters have committed the entry and apply_conf_change() has taken it. Until
+  /// then it may be done again, differently. Members that are left out cannot come back: this
+  /// group neither takes nor answers what they say, so that they never learn of its terms.
+  /// Errors: kInvalidArgument: this node is no voter, or a member is named twice.
+  ///         kPreconditionFailed: it follows a leader, or leads and would notice if it had lost its
+  ///         quorum; or the generations are used up.
+  ///         kUnavailable: a snapshot is being installed; try again. Nothing was changed.
+  Status reset_configuration(const std::vector<NodeId>& voters,
+                             const std::vector<NodeId>& learners);
+
   /// Takes a message from a member, or a response of the host's own storage or state machine.
   /// Errors: kInvalidArgument: a local message from outside. kNotFound: an answer from a stranger.
   ///         kProtocol: a message that makes no sense. kCorrupt: the log lost what was
@@ -99,8 +134,11 @@ class RawNode {
   /// of a snapshot must be reported: until then nothing else is sent to its receiver.
   void report_unreachable(NodeId id);
   void report_snapshot(NodeId id, bool delivered);
-  /// Asks the leader to hand over to `to`. Ends by itself, one way or the other.
+  /// Asks the leader to hand over to `to`. Ends by itself, one way or the other. Does nothing while
+  /// a configuration change is not applied.
   void transfer_leader(NodeId to);
+  /// See Config::priority. From now on.
+  void set_priority(uint32_t priority) { raft_->set_priority(priority); }
   /// A follower stops believing in its leader, so that it may vote before its timeout.
   void forget_leader();
   /// A linearizable read: `context` comes back in Ready::read_states with the index to wait for; or

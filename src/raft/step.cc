@@ -83,6 +83,11 @@ bool Raft::step_newer_term(const Message& message) {
 }
 
 void Raft::step_older_term(const Message& message) {
+  if (is_overtaken_by_reset(message)) {
+    info(id_, " [term: ", term_, "] ignored a message of ", message.from,
+         " from before a reset [term: ", message.term, "]");
+    return;
+  }
   const bool heartbeat_or_append =
       message.type == MessageType::kHeartbeat || message.type == MessageType::kAppend;
   if ((check_quorum_ || pre_vote_) && heartbeat_or_append) {

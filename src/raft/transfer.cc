@@ -20,6 +20,13 @@ void Raft::transfer_leader(const Message& message, Progress& progress) {
     debug(id_, " is already leader. Ignored transferring leadership to self");
     return;
   }
+  if (has_uncertain_conf_changes()) {
+    // The transferee would refuse to campaign (see hup()), or win under a configuration that the
+    // change replaces behind its back; and meanwhile nobody could propose.
+    info(id_, " [term ", term_, "] does not transfer leadership to ", to,
+         " since there are still pending configuration changes to apply");
+    return;
+  }
   info(id_, " [term ", term_, "] starts to transfer leadership to ", to);
   // It has one election timeout.
   election_elapsed_ = 0;
@@ -31,6 +38,13 @@ void Raft::transfer_leader(const Message& message, Progress& progress) {
   } else {
     send_append(to, progress);
   }
+}
+
+// Looks, instead of trusting pending_conf_index_: that is set generously, which would refuse every
+// transfer until a new leader has applied all that it found.
+bool Raft::has_uncertain_conf_changes() const {
+  if (pending_conf_index_ <= log_.applied()) return false;
+  return find_conf_change(log_.applied() + 1, log_.last_index() + 1).has_value();
 }
 
 void Raft::send_timeout_now(NodeId to) {

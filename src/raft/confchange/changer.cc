@@ -23,6 +23,7 @@ Result<Changer::Outcome> checked(Changer::Outcome outcome) {
 }  // namespace
 
 Result<Changer::Outcome> Changer::apply(const ConfChangeV2& change) const {
+  if (change.resets()) return reset(change.changes);
   if (change.leaves_joint()) return leave_joint();
   if (change.enters_joint()) return enter_joint(change.auto_leaves(), change.changes);
   return simple(change.changes);
@@ -72,6 +73,28 @@ Result<Changer::Outcome> Changer::simple(std::span<const ConfChangeSingle> chang
   if (difference_count(tracker_.config.voters.incoming, next.config.voters.incoming) > 1) {
     return refused("more than one voter changed without entering joint config");
   }
+  return checked(std::move(next));
+}
+
+Result<Changer::Outcome> Changer::reset(std::span<const ConfChangeSingle> members) const {
+  Outcome next;
+  for (const ConfChangeSingle& member : members) {
+    const bool learner = member.type == ConfChangeType::kAddLearner;
+    if (!learner && member.type != ConfChangeType::kAddVoter) {
+      return refused("a reset names voters and learners only");
+    }
+    if (member.node.is_none() || next.progress.find(member.node)) {
+      return refused("a reset names each member once");
+    }
+    add_member(next, member.node, learner);
+    // What is known of a member's log stays known.
+    if (const Progress* known = tracker_.progress.find(member.node)) {
+      Progress kept = *known;
+      kept.is_learner = learner;
+      next.progress.insert_or_assign(member.node, std::move(kept));
+    }
+  }
+  if (next.config.voters.incoming.empty()) return refused("removed all voters");
   return checked(std::move(next));
 }
 

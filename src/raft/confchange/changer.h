@@ -4,6 +4,7 @@
 ///   simple       at most one voter comes or goes, so any two majorities overlap
 ///   enter_joint  any change; both the old and the new majority decide until it is left
 ///   leave_joint  drops the old half
+///   reset        whatever was, the changes say all that is; asks no majority for its consent
 /// Source: Raft dissertation, chapter 4.
 #pragma once
 
@@ -25,12 +26,13 @@ class Changer {
   /// A new member is first probed at `last`, the leader's last index.
   Changer(const ProgressTracker& tracker, LogIndex last) : tracker_(tracker), last_(last) {}
 
-  /// Errors, all three: kPreconditionFailed, with the reason; the configuration stays as it is.
+  /// Errors, all of them: kPreconditionFailed, with the reason; the configuration stays as it is.
   Result<Outcome> simple(std::span<const ConfChangeSingle> changes) const;
   Result<Outcome> enter_joint(bool auto_leave, std::span<const ConfChangeSingle> changes) const;
   Result<Outcome> leave_joint() const;
+  Result<Outcome> reset(std::span<const ConfChangeSingle> members) const;
 
-  /// The one of the three that `change` asks for.
+  /// The one of them that `change` asks for.
   Result<Outcome> apply(const ConfChangeV2& change) const;
 
  private:

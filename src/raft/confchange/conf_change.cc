@@ -54,8 +54,8 @@ Result<ConfChangeV2> decode_conf_change(ByteView bytes) {
   const auto transition = load<uint8_t>(bytes.subspan(1));
   const auto count = load<uint16_t>(bytes.subspan(2));
   bytes = bytes.subspan(kHeaderBytes);
-  if (transition > static_cast<uint8_t>(ConfChangeTransition::kJointExplicit) ||
-      count > kConfChangesMax || bytes.size() < count * kChangeBytes) {
+  if (transition > static_cast<uint8_t>(ConfChangeTransition::kReset) || count > kConfChangesMax ||
+      bytes.size() < count * kChangeBytes) {
     return error(Errc::kCorrupt, "configuration change: bad header");
   }
   ConfChangeV2 change;

@@ -31,6 +31,8 @@ enum class ConfChangeTransition : uint8_t {
   kAuto = 0,           ///< simple if one change suffices, else joint and left by itself
   kJointImplicit = 1,  ///< joint, left by itself
   kJointExplicit = 2,  ///< joint, until an empty change is proposed
+  kReset = 3,  ///< the changes are the whole new configuration, in force without a quorum of
+               ///< the old one; never proposed, see RawNode::reset_configuration()
 };
 
 /// One change of the older kind: exactly one member, never joint.
@@ -54,7 +56,12 @@ struct ConfChangeV2 {
 
   bool leaves_joint() const { return transition == ConfChangeTransition::kAuto && changes.empty(); }
   bool enters_joint() const {
-    return transition != ConfChangeTransition::kAuto || changes.size() > 1;
+    return !resets() && (transition != ConfChangeTransition::kAuto || changes.size() > 1);
+  }
+  bool resets() const { return transition == ConfChangeTransition::kReset; }
+  /// Changes the same; the context is the application's.
+  bool equals(const ConfChangeV2& other) const {
+    return transition == other.transition && changes == other.changes;
   }
   bool auto_leaves() const { return transition != ConfChangeTransition::kJointExplicit; }
 };

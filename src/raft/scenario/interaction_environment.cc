@@ -41,6 +41,9 @@ class InteractionEnvironment : public Environment {
     if (directive.command.name == "propose-conf-change") {
       return propose_conf_change(directive.command, directive.input);
     }
+    if (directive.command.name == "reset-configuration") {
+      return reset_configuration(directive.command, directive.input);
+    }
     TRY(run_command(directive.command));
     std::string_view rest = directive.input;
     while (!rest.empty()) {
@@ -165,6 +168,24 @@ class InteractionEnvironment : public Environment {
     return node.raw->propose(Buffer::copy_of(command.arguments[1].key));
   }
   Status propose_conf_change(const Command& command, const std::string& input);
+  Status reset_configuration(const Command& command, const std::string& input);
+  Status promote(const Command& command) {
+    const std::vector<NodeId> ids = TRY(ids_of(command));
+    if (ids.size() != 2) return invalid("promote takes the leader and the learner");
+    return TRY(group_.node(ids[0]))->raw->promote(ids[1], 0);
+  }
+  Status demote(const Command& command) {
+    const std::vector<NodeId> ids = TRY(ids_of(command));
+    if (ids.size() != 2) return invalid("demote takes the leader and the voter");
+    return TRY(group_.node(ids[0]))->raw->demote(ids[1]);
+  }
+  Status set_priority(const Command& command) {
+    Group::Node& node = *TRY(first_node(command));
+    const uint64_t priority = TRY(number_named(command, "priority"));
+    if (priority > kPriorityMax || !node.config.pre_vote) return invalid("not a priority");
+    node.raw->set_priority(static_cast<uint32_t>(priority));
+    return ok();
+  }
   Status report_unreachable(const Command& command) {
     const std::vector<NodeId> ids = TRY(ids_of(command));
     if (ids.size() != 2) {
@@ -206,6 +227,9 @@ InteractionEnvironment::handlers() {
       {"forget-leader", &Self::forget_leader},
       {"send-snapshot", &Self::send_snapshot},
       {"propose", &Self::propose},
+      {"promote", &Self::promote},
+      {"demote", &Self::demote},
+      {"set-priority", &Self::set_priority},
       {"report-unreachable", &Self::report_unreachable},
   };
   return kHandlers;
@@ -236,6 +260,14 @@ Status apply_option(const std::string& key, const std::string& value, Config& co
     config.check_quorum = TRY(parse_bool(value));
   } else if (key == "max-committed-size-per-ready") {
     config.committed_size_per_ready_max = TRY(parse_number(value));
+  } else if (key == "max-size-per-msg") {
+    config.size_per_message_max = TRY(parse_number(value));
+  } else if (key == "inflight-bytes") {
+    config.inflight_bytes_max = TRY(parse_number(value));
+  } else if (key == "max-uncommitted-size") {
+    config.uncommitted_entries_size_max = TRY(parse_number(value));
+  } else if (key == "priority") {
+    config.priority = static_cast<uint32_t>(TRY(parse_number(value)));
   } else if (key == "disable-conf-change-validation") {
     config.disable_conf_change_validation = TRY(parse_bool(value));
   } else if (key == "step-down-on-removal") {
@@ -330,6 +362,24 @@ Status InteractionEnvironment::stabilize(const Command& command) {
   Status outcome = group_.stabilize(ids);
   output_.set_level(level);
   return outcome;
+}
+
+// The input names the new members: "v1 v2 l4".
+Status InteractionEnvironment::reset_configuration(const Command& command,
+                                                   const std::string& input) {
+  Group::Node& node = *TRY(first_node(command));
+  std::vector<NodeId> voters;
+  std::vector<NodeId> learners;
+  for (const ConfChangeSingle& member : TRY(parse_conf_changes(input))) {
+    if (member.type == ConfChangeType::kAddVoter) {
+      voters.push_back(member.node);
+    } else if (member.type == ConfChangeType::kAddLearner) {
+      learners.push_back(member.node);
+    } else {
+      return invalid("a reset names voters and learners only");
+    }
+  }
+  return node.raw->reset_configuration(voters, learners);
 }
 
 Status InteractionEnvironment::propose_conf_change(const Command& command,
