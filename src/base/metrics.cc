@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdio>
 
 #include "base/check.h"
 
@@ -79,12 +80,38 @@ Gauge& Registry::gauge(std::string_view name, std::string_view help) {
   return *m.gauge;
 }
 
-Histogram& Registry::histogram(std::string_view name, std::string_view help) {
+Histogram& Registry::durations(std::string_view name, std::string_view help) {
+  CHECK(name.ends_with("_seconds"), name);
   Metric& m = metric(name, help);
   CHECK(!m.counter && !m.gauge, name);
   if (!m.histogram) m.histogram = std::make_unique<Histogram>();
   return *m.histogram;
 }
+
+namespace {
+
+std::string seconds(uint64_t microseconds) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.9g", static_cast<double>(microseconds) / 1e6);
+  return text;
+}
+
+void render_durations(const std::string& name, const Histogram& durations, std::string* text) {
+  constexpr int kBoundsCount = 27;  // 1 us, 2 us, ..., 67 s
+  const auto buckets = durations.buckets();
+  auto next = buckets.begin();
+  uint64_t below = 0;
+  for (int i = 0; i < kBoundsCount; ++i) {
+    const uint64_t bound = uint64_t{1} << i;
+    while (next != buckets.end() && next->upper_bound <= bound) below += (next++)->count;
+    *text += name + "_bucket{le=\"" + seconds(bound) + "\"} " + std::to_string(below) + "\n";
+  }
+  const std::string count = std::to_string(durations.count());
+  *text += name + "_bucket{le=\"+Inf\"} " + count + "\n";
+  *text += name + "_sum " + seconds(durations.sum()) + "\n" + name + "_count " + count + "\n";
+}
+
+}  // namespace
 
 std::string Registry::render() const {
   std::string text;
@@ -97,15 +124,7 @@ std::string Registry::render() const {
       text += " gauge\n" + name + " " + std::to_string(m.gauge->value()) + "\n";
     } else {
       text += " histogram\n";
-      uint64_t below = 0;
-      for (const auto& bucket : m.histogram->buckets()) {
-        below += bucket.count;
-        text += name + "_bucket{le=\"" + std::to_string(bucket.upper_bound) + "\"} " +
-                std::to_string(below) + "\n";
-      }
-      text += name + "_bucket{le=\"+Inf\"} " + std::to_string(below) + "\n";
-      text += name + "_sum " + std::to_string(m.histogram->sum()) + "\n";
-      text += name + "_count " + std::to_string(m.histogram->count()) + "\n";
+      render_durations(name, *m.histogram, &text);
     }
   }
   return text;

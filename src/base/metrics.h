@@ -68,7 +68,9 @@ class Registry {
  public:
   Counter& counter(std::string_view name, std::string_view help);
   Gauge& gauge(std::string_view name, std::string_view help);
-  Histogram& histogram(std::string_view name, std::string_view help);
+  /// Durations, recorded in microseconds; `name` ends in _seconds, as which they are rendered, in
+  /// buckets that are the same in every process: powers of two of a microsecond up to a minute.
+  Histogram& durations(std::string_view name, std::string_view help);
   /// Prometheus's text exposition, ordered by name.
   std::string render() const;
 

@@ -18,13 +18,12 @@ Metrics::Metrics(Registry& registry)
       commits_failed(registry.counter("cairn_mds_commits_failed_total",
                                       "batches that the metadata store did not take")),
       chunkservers_online(
-          registry.gauge("cairn_mds_chunkservers_online_count", "chunkservers heard lately")),
-      chunkservers_registered(
-          registry.gauge("cairn_mds_chunkservers_count", "chunkservers registered")),
-      copysets(registry.gauge("cairn_mds_copysets_count", "copysets of all pools")),
-      copysets_without_leader(registry.gauge("cairn_mds_copysets_without_leader_count",
+          registry.gauge("cairn_mds_chunkservers_online", "chunkservers heard lately")),
+      chunkservers_registered(registry.gauge("cairn_mds_chunkservers", "chunkservers registered")),
+      copysets(registry.gauge("cairn_mds_copysets", "copysets of all pools")),
+      copysets_without_leader(registry.gauge("cairn_mds_copysets_without_leader",
                                              "copysets of which no leader is heard")),
-      volumes(registry.gauge("cairn_mds_volumes_count", "volumes that are not deleted")) {}
+      volumes(registry.gauge("cairn_mds_volumes", "volumes that are not deleted")) {}
 
 Context::Context(io::Env environment, kv::MetaStore& meta_store, rpc::Client& rpc_client,
                  Options server_options)

@@ -36,7 +36,7 @@ Writer::Writer(io::Env env, const WalOptions& options, Listener& listener, LiveI
           env.metrics.counter("cairn_wal_payload_bytes_total", "heads and payloads appended")),
       written_bytes_total_(
           env.metrics.counter("cairn_wal_written_bytes_total", "bytes written to the log's files")),
-      write_us_(env.metrics.histogram("cairn_wal_write_us", "time of a durable write")) {}
+      write_us_(env.metrics.durations("cairn_wal_write_seconds", "time of a durable write")) {}
 
 Writer::~Writer() {
   life_->writer = nullptr;
