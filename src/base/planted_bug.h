@@ -23,6 +23,7 @@ enum class PlantedBug : uint8_t {
   // raft
   kVoteTwice,            ///< a member votes for every candidate of a term
   kVoteForShorterLog,    ///< a vote is given whatever the candidate's log holds
+  kLeadBeforeOwnVote,    ///< a candidate leads before its own vote, and the term, are durable
   kDuplicateVotes,       ///< each vote counts as often as it arrives
   kCommitOldTerm,        ///< a leader commits entries of older terms by counting
   kCommitWithHeartbeat,  ///< a heartbeat commits what its receiver may not have

@@ -118,6 +118,11 @@ void Raft::take_vote(const Message& message) {
     case VoteResult::kWon:
       if (role_ == Role::kPreCandidate) {
         campaign(Campaign::kElection);
+      } else if (!tracker_.vote_of(id_) && !is_planted(PlantedBug::kLeadBeforeOwnVote)) {
+        // The others suffice, but our own vote, and with it the term, is not durable yet. If we led
+        // now and lost the term in a crash, those who voted for us would do so again, and we would
+        // give other entries the names of those that we have sent already.
+        info(id_, " has won term ", term_, " and waits for its own vote to be durable");
       } else {
         become_leader();
         broadcast_append();
