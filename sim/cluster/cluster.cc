@@ -72,7 +72,8 @@ io::Task<void> ServerNode::run_start() {
 void ServerNode::retry_later() {
   // As a supervisor: the process ends and is started again.
   host_.world().after(kRestartDelay, [this, start = starts_count_] {
-    if (start != starts_count_ || !is_up() || host_.is_paused()) return;
+    if (start != starts_count_ || !is_up()) return;
+    if (host_.is_paused()) return retry_later();
     crash(CrashKind::kKill);
     this->start();
   });

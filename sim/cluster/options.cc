@@ -24,24 +24,25 @@ constexpr BugEntry kBugs[] = {
     {"snapshot-in-batch", PlantedBug::kSnapshotInBatch, Profile::kRaft},
     {"vote-twice", PlantedBug::kVoteTwice, Profile::kRaft},
     {"vote-for-shorter-log", PlantedBug::kVoteForShorterLog, Profile::kRaft},
-    {"duplicate-votes", PlantedBug::kDuplicateVotes, Profile::kRaft},
-    {"commit-old-term", PlantedBug::kCommitOldTerm, Profile::kRaft},
+    {"lead-before-own-vote", PlantedBug::kLeadBeforeOwnVote, Profile::kCore},
+    {"duplicate-votes", PlantedBug::kDuplicateVotes, Profile::kCore},
+    {"commit-old-term", PlantedBug::kCommitOldTerm, Profile::kCore},
     {"commit-with-heartbeat", PlantedBug::kCommitWithHeartbeat, Profile::kRaft},
     {"truncate-after-append", PlantedBug::kTruncateAfterAppend, Profile::kRaft},
-    {"stale-append-ack", PlantedBug::kStaleAppendAck, Profile::kRaft},
-    {"stale-storage-ack", PlantedBug::kStaleStorageAck, Profile::kRaft},
-    {"snapshot-over-log", PlantedBug::kSnapshotOverLog, Profile::kRaft},
-    {"two-conf-changes", PlantedBug::kTwoConfChanges, Profile::kRaft},
-    {"joint-by-one-half", PlantedBug::kJointByOneHalf, Profile::kRaft},
-    {"learner-counts", PlantedBug::kLearnerCounts, Profile::kRaft},
-    {"read-ack-of-any-round", PlantedBug::kReadAckOfAnyRound, Profile::kRaft},
+    {"stale-append-ack", PlantedBug::kStaleAppendAck, Profile::kCore},
+    {"stale-storage-ack", PlantedBug::kStaleStorageAck, Profile::kCore},
+    {"snapshot-over-log", PlantedBug::kSnapshotOverLog, Profile::kCore},
+    {"two-conf-changes", PlantedBug::kTwoConfChanges, Profile::kCore},
+    {"joint-by-one-half", PlantedBug::kJointByOneHalf, Profile::kCore},
+    {"learner-counts", PlantedBug::kLearnerCounts, Profile::kCore},
+    {"read-ack-of-any-round", PlantedBug::kReadAckOfAnyRound, Profile::kCore},
     {"ack-out-of-order", PlantedBug::kAckOutOfOrder, Profile::kRaft},
     {"torn-tail-accepted", PlantedBug::kTornTailAccepted, Profile::kRaft},
     {"truncation-forgotten", PlantedBug::kTruncationForgotten, Profile::kRaft},
 };
 constexpr std::pair<const char*, Profile> kProfiles[] = {
     {"cluster", Profile::kCluster}, {"quiet", Profile::kQuiet}, {"crash", Profile::kCrash},
-    {"network", Profile::kNetwork}, {"raft", Profile::kRaft},
+    {"network", Profile::kNetwork}, {"core", Profile::kCore},   {"raft", Profile::kRaft},
 };
 constexpr uint64_t kBugSeedsCount = 500;
 
@@ -173,7 +174,8 @@ under the faults that the seed draws, and checks that it lost nothing: docs/simu
   --start S         the first of them; default 1
   --jobs J          so many at once; default 1
   --profile NAME    which faults may exist: cluster (all; default), crash, network, quiet (none);
-                    raft (all, at Raft groups without servers)
+                    raft (all, at Raft groups without servers), core (bare
+                    Raft cores)
   --bug NAME        plant a known bug and look for a seed that finds it, up to 500 unless told:
                     docs/simulation.md lists them
   --repeat PERCENT  of the seeds are run twice and compared; default 5

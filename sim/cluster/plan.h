@@ -21,6 +21,7 @@ enum class Profile : uint8_t {
   kCrash,    ///< crashes and pauses
   kNetwork,  ///< what happens on the wires
   kRaft,     ///< Raft groups alone, without servers: sim/raft
+  kCore,     ///< bare Raft cores
 };
 
 struct ClusterShape {

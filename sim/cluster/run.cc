@@ -7,7 +7,7 @@
 #include "sim/cluster/nemesis.h"
 #include "sim/cluster/workload.h"
 #include "sim/io/print_sink.h"
-#include "sim/raft/raft_run.h"
+#include "sim/raft/core_run.h"
 
 namespace cairn::sim {
 
@@ -243,8 +243,10 @@ std::string Run::converge() {
 
 /// Raft groups alone, without servers: sim/raft.
 Outcome run_groups(const RunOptions& options) {
+  const RaftRunOptions raft{
+      .seed = options.seed, .verbose = options.verbose, .debug = options.debug};
   RaftOutcome groups =
-      run_raft_seed({.seed = options.seed, .verbose = options.verbose, .debug = options.debug});
+      options.profile == Profile::kCore ? run_core_seed(raft) : run_raft_seed(raft);
   Outcome outcome;
   outcome.passed = groups.reason.empty();
   outcome.reason = std::move(groups.reason);
@@ -264,7 +266,8 @@ Outcome run_groups(const RunOptions& options) {
 
 Outcome run_seed(const RunOptions& options) {
   plant(options.bug);
-  if (options.profile == Profile::kRaft) return run_groups(options);
+  const bool is_raft = options.profile == Profile::kRaft || options.profile == Profile::kCore;
+  if (is_raft) return run_groups(options);
   return std::make_unique<Run>(options)->run();
 }
 

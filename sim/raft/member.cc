@@ -85,9 +85,14 @@ io::Task<void> RaftMember::run_start() {
   if (opened.code() == Errc::kCorrupt && !is_corrupted_) {
     context_.blame("node " + to_string(self_) + " does not start: " + start_error_);
   }
-  // As a supervisor: the process ends and is started again.
+  retry_later();
+}
+
+void RaftMember::retry_later() {
+  // As a supervisor: the process ends and is started again; a paused one does neither yet.
   host_.world().after(2 * context_.plan.timeout(), [this, start = starts_count_] {
-    if (start != starts_count_ || !is_up() || host_.is_paused()) return;
+    if (start != starts_count_ || !is_up()) return;
+    if (host_.is_paused()) return retry_later();
     crash(CrashKind::kKill);
     this->start();
   });

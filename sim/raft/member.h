@@ -58,6 +58,7 @@ class RaftMember {
  private:
   void build();
   io::Task<void> run_start();
+  void retry_later();
   io::Task<Status> open();
   io::Task<Status> form();
   void check_recovered();

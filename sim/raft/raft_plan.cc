@@ -109,8 +109,9 @@ RaftPlan draw_raft_plan(Rng& rng, bool quiet) {
   Dice dice(rng, plan.timeout());
   draw_groups(rng, plan);
   draw_options(rng, dice, plan);
-  plan.chaos = dice.span(15, 45);
-  plan.load.think_mean = dice.span(0.02, 0.2);
+  plan.chaos = dice.span(20, 80);
+  plan.load.think_mean = dice.span(0.05, 0.3);
+  plan.load.burst_max = static_cast<uint32_t>(rng.chance(0.5) ? rng.between(2, 16) : 1);
   plan.load.write_share = 0.3 + 0.5 * rng.unit();
   plan.load.payload_share = rng.chance(0.5) ? 0.3 * rng.unit() : 0.0;
   plan.load.stale_share = 0.1 + 0.5 * rng.unit();

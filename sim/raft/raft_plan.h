@@ -63,6 +63,7 @@ struct RaftLoad {
   double write_share = 0.5;
   double payload_share = 0;  ///< of the writes carry blocks besides their head
   double stale_share = 0.3;  ///< of the operations go to any member that believes to lead
+  uint32_t burst_max = 1;    ///< operations that begin at once
   size_t pending_max = 64;
 };
 

@@ -33,7 +33,8 @@ void RegisterLoad::schedule() {
   const double wait =
       -std::log(1.0 - rng_.unit()) * static_cast<double>(context_.plan.load.think_mean.count());
   next_ = world_.after(Duration(static_cast<int64_t>(wait)), [this] {
-    begin_op();
+    const uint64_t ops_count = rng_.between(1, context_.plan.load.burst_max);
+    for (uint64_t i = 0; i < ops_count; ++i) begin_op();
     schedule();
   });
 }

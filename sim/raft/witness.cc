@@ -62,16 +62,19 @@ void RaftWitness::take_entries(GroupId id, NodeId node, const raft::RawNode& cor
     ++entries_count_;
     const EntryFacts facts{
         .digest = digest_of(entry.type, entry.head.view(), entry.payload.size_bytes),
-        .previous_term = previous_term};
+        .previous_term = previous_term,
+        .first_on = node};
     const auto [known, is_new] =
         group.entries.try_emplace({entry.index.value(), entry.term.value()}, facts);
     if (!is_new && (known->second.digest != facts.digest ||
                     known->second.previous_term != facts.previous_term)) {
       blame("log matching: entry " + to_string(entry.index) + " of term " + to_string(entry.term) +
-            " of group " + to_string(id) + " on node " + to_string(node) +
-            (known->second.digest != facts.digest ? " has another content"
-                                                  : " stands behind another term") +
-            " than elsewhere");
+            " of group " + to_string(id) + " is not the same on nodes " +
+            to_string(known->second.first_on) + " and " + to_string(node) +
+            (known->second.digest != facts.digest
+                 ? ""
+                 : ": it stands behind terms " + to_string(known->second.previous_term) + " and " +
+                       to_string(previous_term)));
     }
     if (entry.term < previous_term) {
       blame("log matching: terms fall at entry " + to_string(entry.index) + " of group " +

@@ -46,6 +46,7 @@ class RaftWitness {
   struct EntryFacts {
     uint64_t digest = 0;
     Term previous_term;
+    NodeId first_on;
   };
   struct Applied {
     Term term;
