@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "base/rng.h"
 #include "raft/storage.h"
+#include "raft/trace.h"
 
 namespace cairn::raft {
 
@@ -43,6 +44,7 @@ struct Config {
   Storage* storage = nullptr;    ///< borrowed; outlives the node
   Rng* rng = nullptr;            ///< borrowed; outlives the node
   Observer* observer = nullptr;  ///< borrowed; may be absent
+  TraceSink* trace = nullptr;    ///< borrowed; absent unless somebody wants to check the core
 
   /// The last entry that the state machine has applied; not handed out again.
   LogIndex applied;

@@ -12,7 +12,9 @@ Result<ConfState> Raft::apply_conf_change(const ConfChangeV2& change) {
     return conf_state_of(tracker_.config);
   }
   pending_reset_.reset();
-  return install(TRY(Changer(tracker_, log_.last_index()).apply(change)));
+  ConfState state = install(TRY(Changer(tracker_, log_.last_index()).apply(change)));
+  trace_commit();  // a smaller quorum may have had more in common
+  return state;
 }
 
 Status Raft::check_conf_change(const ConfChangeV2& change) const {
@@ -37,6 +39,7 @@ ConfState Raft::install(Changer::Outcome outcome) {
   tracker_.config = std::move(outcome.config);
   tracker_.progress = std::move(outcome.progress);
   info(id_, " switched to configuration ", tracker_.config);
+  trace("configuration");
   ConfState state = conf_state_of(tracker_.config);
   const Progress* own = tracker_.progress.find(id_);
   is_learner_ = own && own->is_learner;

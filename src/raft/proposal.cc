@@ -58,6 +58,7 @@ bool Raft::append_entries(Entries entries) {
     return false;
   }
   CHECK(log_.append(std::move(entries)) == index);
+  trace("append");
   // The leader's own acknowledgment, delivered once the entries are durable here.
   send({.type = MessageType::kAppendResponse, .to = id_, .index = index});
   return true;

@@ -39,6 +39,9 @@ Raft::Raft(const Config& config)
 Result<std::unique_ptr<Raft>> Raft::create(const Config& config) {
   std::unique_ptr<Raft> raft(new Raft(config));
   TRY(raft->restore(config.storage->initial_state(), config.applied));
+  raft->trace_ = config.trace;
+  raft->traced_commit_ = raft->log_.committed();
+  raft->trace("init");
   return raft;
 }
 
@@ -156,6 +159,7 @@ void Raft::become_follower(Term term, NodeId leader) {
   // A read that waits here was promised nothing yet; its client asks again.
   early_reads_.clear();
   info(id_, " became follower at term ", term_);
+  trace("become_follower");
 }
 
 void Raft::become_candidate() {
@@ -164,6 +168,7 @@ void Raft::become_candidate() {
   vote_ = id_;
   role_ = Role::kCandidate;
   info(id_, " became candidate at term ", term_);
+  trace("become_candidate");
 }
 
 // Neither term nor vote change: that is the point of asking first.
@@ -173,6 +178,7 @@ void Raft::become_pre_candidate() {
   leader_ = NodeId();
   role_ = Role::kPreCandidate;
   info(id_, " became pre-candidate at term ", term_);
+  trace("become_pre_candidate");
 }
 
 void Raft::become_leader() {
@@ -187,9 +193,16 @@ void Raft::become_leader() {
   // There may be a configuration change in the log that is not applied yet; looking would cost a
   // scan, and waiting costs a moment.
   pending_conf_index_ = log_.last_index();
+  trace("become_leader");
   // An entry of the own term makes all before it committable.
   CHECK(append_entries(Entries::of({})), "an empty entry is within any limit");
   info(id_, " became leader at term ", term_);
+}
+
+void Raft::trace_commit() {
+  if (!trace_ || traced_commit_ == log_.committed()) return;
+  traced_commit_ = log_.committed();
+  trace("commit");
 }
 
 void Raft::send(Message message) {
@@ -211,6 +224,7 @@ void Raft::send(Message message) {
       CHECK(message.term.is_zero(), "the term is set here");
       message.term = term_;
   }
+  trace("send", &message);
   if (messages_.capacity() == 0) messages_.reserve(tracker_.progress.count() + 1);
   switch (message.type) {
     case MessageType::kAppendResponse:

@@ -109,6 +109,7 @@ class Raft {
   void send(Message message);
 
   // step.cc
+  Status step_in_term(Message message);
   bool step_term(const Message& message);
   bool step_newer_term(const Message& message);
   void step_older_term(const Message& message);
@@ -187,6 +188,12 @@ class Raft {
   bool has_uncertain_conf_changes() const;
   void abort_transfer() { transferee_ = NodeId(); }
 
+  void trace(std::string_view name, const Message* message = nullptr) const {
+    if (trace_) [[unlikely]]
+      trace_->on_event(trace_line(name, *this, message));
+  }
+  void trace_commit();
+
   // Parts are rendered only if somebody listens: pass objects, not their text.
   template <typename... Parts>
   void note(LogLevel level, const Parts&... parts) const {
@@ -223,6 +230,7 @@ class Raft {
   const NodeId id_;
   Rng& rng_;
   Observer* const observer_;
+  TraceSink* trace_ = nullptr;  ///< set once there is a state to tell of
   const uint32_t election_timeout_;
   const uint32_t heartbeat_timeout_;
   const uint64_t size_per_message_max_;
@@ -265,6 +273,8 @@ class Raft {
   PendingReads reads_;
   std::vector<PendingReads::Read> early_reads_;  ///< wait for committed_in_term(); bounded
   std::vector<ReadState> read_states_;           ///< for the next Ready
+
+  LogIndex traced_commit_;  ///< what the trace has told of the commit index
 
   std::vector<Message> messages_;  ///< for the next Ready; may leave at once
   /// For the next Ready; claim durability, so they leave once the unstable state is written.

@@ -53,6 +53,7 @@ Status Raft::reset_configuration(const NodeSet& voters, const NodeSet& learners)
                            .payload = {}}));
   pending_reset_ = std::move(change);
   note(LogLevel::kWarn, id_, " resets the group at term ", term_);
+  trace("reset");
   install(std::move(outcome).value());
   hup(Campaign::kElection);  // if it has to wait for something, the next timeout brings it
   return ok();

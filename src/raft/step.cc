@@ -12,7 +12,13 @@ bool is_from_leader(MessageType type) {
 }  // namespace
 
 Status Raft::step(Message message) {
-  if (!step_term(message)) return ok();
+  trace("receive", &message);
+  Status outcome = step_term(message) ? step_in_term(std::move(message)) : ok();
+  trace_commit();
+  return outcome;
+}
+
+Status Raft::step_in_term(Message message) {
   switch (message.type) {
     case MessageType::kHup:
       hup(pre_vote_ ? Campaign::kPreElection : Campaign::kElection);
@@ -229,6 +235,7 @@ void Raft::snapshot_applied(const Snapshot& snapshot) {
 void Raft::applied_to(LogIndex index, uint64_t bytes) {
   // A snapshot may have overtaken the entries that are acknowledged here.
   log_.applied_to(std::max(index, log_.applied()), bytes);
+  trace("apply");
   leave_joint_if_due();
 }
 
