@@ -122,6 +122,26 @@ class Batch {
 
   int run() {
     const auto begin = now();
+    run_seeds();
+    return report(now() - begin);
+  }
+
+  /// Looks for a seed that finds the planted bug, and prints one line; whether there is one.
+  bool hunt() {
+    is_terse_ = true;
+    const auto begin = now();
+    run_seeds();
+    std::printf(
+        "%-24s %-8s %6s %6.1f s  %s\n", name_of(options_.run.bug).c_str(),
+        name_of(options_.run.profile).c_str(),
+        found_seed_ ? std::to_string(ended_count_).c_str() : "-", now() - begin,
+        found_seed_ ? first_reason_.substr(0, first_reason_.find('\n')).c_str() : "NOT found");
+    std::fflush(stdout);
+    return found_seed_.has_value();
+  }
+
+ private:
+  void run_seeds() {
     uint64_t next = 0;
     while (true) {
       while (running_.size() < options_.jobs_count && next < options_.seeds_count && !is_over()) {
@@ -130,10 +150,8 @@ class Batch {
       if (running_.empty()) break;
       finish_one();
     }
-    return report(now() - begin);
   }
 
- private:
   static double now() {
     timespec time{};
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -163,6 +181,8 @@ class Batch {
     CHECK(child >= 0, "a process can be made");
     if (child == 0) {
       close(ends[0]);
+      // What dies of a planted bug need not say so.
+      if (is_terse_ && !std::freopen("/dev/null", "w", stderr)) _exit(3);
       run_child(job, ends[1]);
     }
     close(ends[1]);
@@ -186,7 +206,7 @@ class Batch {
                            : "the process died (" + describe_death(status) + ")";
     }
     judge(job, outcome);
-    if (!job.is_repetition && ++ended_count_ % 100 == 0) {
+    if (!job.is_repetition && ++ended_count_ % 100 == 0 && !is_terse_) {
       std::printf("%llu seeds have run\n", static_cast<unsigned long long>(ended_count_));
       std::fflush(stdout);
     }
@@ -232,7 +252,11 @@ class Batch {
 
   void fail(const Job& job, const Outcome& outcome) {
     ++totals_.failed_count;
-    if (!found_seed_) found_seed_ = job.options.seed;
+    if (!found_seed_) {
+      found_seed_ = job.options.seed;
+      first_reason_ = outcome.reason;
+    }
+    if (is_terse_) return;
     std::printf("FAIL seed %llu: %s\n  plan: %s\n  replay: %s\n",
                 static_cast<unsigned long long>(job.options.seed), outcome.reason.c_str(),
                 outcome.plan.c_str(), replay_command(job.options).c_str());
@@ -286,6 +310,8 @@ class Batch {
   Totals totals_;
   uint64_t ended_count_ = 0;
   std::optional<uint64_t> found_seed_;  ///< the first that failed
+  std::string first_reason_;
+  bool is_terse_ = false;
 };
 
 /// A CHECK that fails in a run still has to name its seed.
@@ -301,6 +327,20 @@ void on_abort(int) {
 
 int run_batch(const SimOptions& options) {
   return Batch(options).run();
+}
+
+int run_planted(const SimOptions& options) {
+  std::printf("%-24s %-8s %6s\n", "planted bug", "profile", "seeds");
+  size_t missed_count = 0;
+  const auto bugs = planted_bugs();
+  for (const auto& [bug, profile] : bugs) {
+    SimOptions hunt = options;
+    hunt.run.bug = bug;
+    hunt.run.profile = profile;
+    if (!Batch(hunt).hunt()) ++missed_count;
+  }
+  std::printf("%zu planted bugs, %zu not found\n", bugs.size(), missed_count);
+  return missed_count == 0 ? 0 : 1;
 }
 
 int run_single(const SimOptions& options) {

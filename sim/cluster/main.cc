@@ -20,5 +20,6 @@ int main(int argument_count, char** arguments) {
     std::fputs(usage().c_str(), stdout);
     return 0;
   }
+  if (options->all_planted) return run_planted(*options);
   return options->is_single ? run_single(*options) : run_batch(*options);
 }

@@ -117,6 +117,8 @@ Result<SimOptions> parse_options(const std::vector<std::string>& arguments) {
       options.wants_help = true;
     } else if (argument == "--verbose" || argument == "-v") {
       options.run.verbose = true;
+    } else if (argument == "--planted") {
+      options.all_planted = true;
     } else if (argument == "--debug") {
       options.run.verbose = options.run.debug = true;
     } else if (argument.starts_with("-")) {
@@ -130,6 +132,7 @@ Result<SimOptions> parse_options(const std::vector<std::string>& arguments) {
       is_seed_named = true;
     }
   }
+  if (options.all_planted && !is_count_named) options.seeds_count = kBugSeedsCount;
   if (is_seed_named && is_count_named) {
     return error(Errc::kInvalidArgument, "name one seed, or --seeds N [--start S]");
   }
@@ -138,6 +141,14 @@ Result<SimOptions> parse_options(const std::vector<std::string>& arguments) {
     options.is_single = false;
   }
   return options;
+}
+
+std::vector<std::pair<PlantedBug, Profile>> planted_bugs() {
+  std::vector<std::pair<PlantedBug, Profile>> bugs;
+  for (const BugEntry& entry : kBugs) {
+    if (entry.bug != PlantedBug::kNone) bugs.emplace_back(entry.bug, entry.profile);
+  }
+  return bugs;
 }
 
 std::string name_of(PlantedBug bug) {
@@ -165,6 +176,7 @@ std::string replay_command(const RunOptions& options) {
 std::string usage() {
   return R"(usage: ./dev sim SEED [OPTIONS]
        ./dev sim --seeds N [--start S] [OPTIONS]
+       ./dev sim --planted [--seeds N] [--jobs J]
 
 Runs a cluster (a metadata server, five chunkservers, clients) in one thread with virtual time,
 under the faults that the seed draws, and checks that it lost nothing: docs/simulation.md.
@@ -178,6 +190,8 @@ under the faults that the seed draws, and checks that it lost nothing: docs/simu
                     Raft cores)
   --bug NAME        plant a known bug and look for a seed that finds it, up to 500 unless told:
                     docs/simulation.md lists them
+  --planted         the same with every bug, one after the other, each under the profile that is
+                    known to find it; fails if one is not found
   --repeat PERCENT  of the seeds are run twice and compared; default 5
   --verbose         print what happens, with its virtual time
   --debug           the same with everything that the servers log

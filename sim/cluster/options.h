@@ -15,12 +15,15 @@ struct SimOptions {
   bool is_single = true;  ///< one seed was named: it runs in this process
   uint32_t jobs_count = 1;
   double repeat_share = 0.05;  ///< of the seeds run twice
+  bool all_planted = false;    ///< every planted bug, each with the profile that finds it
   bool wants_help = false;
 };
 
 /// Errors: kInvalidArgument says what is wrong and what would be right.
 Result<SimOptions> parse_options(const std::vector<std::string>& arguments);
 std::string usage();
+/// Every planted bug, with the profile that looks for it unless told otherwise.
+std::vector<std::pair<PlantedBug, Profile>> planted_bugs();
 std::string name_of(PlantedBug bug);
 std::string name_of(Profile profile);
 /// The command that repeats a seed of these options.

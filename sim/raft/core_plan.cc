@@ -23,7 +23,7 @@ CorePlan draw_core_plan(Rng& rng) {
   weights.partition = rng.chance(0.7) ? 1.5 * rng.unit() : 0;
   weights.transfer = rng.chance(0.5) ? 0.6 * rng.unit() : 0;
   weights.compact = rng.chance(0.6) ? 2 * rng.unit() : 0;
-  weights.change = rng.chance(0.6) ? 3 * rng.unit() : 0;
+  weights.change = rng.chance(0.7) ? 5 * rng.unit() : 0;
   weights.forget_leader = rng.chance(0.3) ? 0.3 : 0;
   plan.cores_count = weights.change > 0 ? kCoresMax : plan.members_count;
   plan.loss = rng.chance(0.6) ? 0.2 * rng.unit() : 0;

@@ -220,14 +220,16 @@ class CoreRun {
   void change_members(uint64_t id) {
     Member& m = member(id);
     if (!m.raw->is_leader() || is_resigning(m)) return;
-    std::vector<raft::ConfChangeSingle> changes(rng_.between(0, 3));
+    std::vector<raft::ConfChangeSingle> changes(rng_.chance(0.5) ? 1 : rng_.between(0, 3));
     for (raft::ConfChangeSingle& single : changes) {
       constexpr raft::ConfChangeType kTypes[] = {
           raft::ConfChangeType::kAddVoter, raft::ConfChangeType::kAddVoter,
           raft::ConfChangeType::kAddLearner, raft::ConfChangeType::kRemove};
       single = {.type = kTypes[rng_.below(4)], .node = NodeId(any_core())};
     }
-    const auto transition = static_cast<raft::ConfChangeTransition>(rng_.below(3));
+    const auto transition = rng_.chance(0.5)
+                                ? raft::ConfChangeTransition::kAuto
+                                : static_cast<raft::ConfChangeTransition>(rng_.below(3));
     const bool resigns = std::ranges::any_of(changes, [id](const raft::ConfChangeSingle& single) {
       return single.node == NodeId(id) && single.type != raft::ConfChangeType::kAddVoter;
     });
