@@ -26,6 +26,8 @@ struct InspectFlags {
   bool blocks = false;
   bool summary = false;
   uint64_t group = 0;
+  std::optional<uint64_t> index_from, index_to;
+  std::string segment, kind;
 };
 using FlagsPtr = std::shared_ptr<InspectFlags>;
 
@@ -53,6 +55,28 @@ int verdict(const Result<uint64_t>& problems) {
   return kExitFailed;
 }
 
+Result<wal::RecordFilter> record_filter(const InspectFlags& flags) {
+  wal::RecordFilter only;
+  if (flags.group != 0) only.group = GroupId(flags.group);
+  only.index_from = flags.index_from;
+  only.index_to = flags.index_to;
+  if (!flags.segment.empty()) {
+    only.segment = wal::parse_segment_name(flags.segment);
+    if (!only.segment) {
+      return error(Errc::kInvalidArgument, "--segment wants a file name, segment_<16 hex digits>");
+    }
+  }
+  if (!flags.kind.empty()) {
+    only.kind = wal::parse_record_kind(flags.kind);
+    if (!only.kind) {
+      return error(Errc::kInvalidArgument,
+                   "--kind wants entry, hard_state, snapshot, remove_group, moved_entry, "
+                   "quarantine or known_gap");
+    }
+  }
+  return only;
+}
+
 int inspect_wal(const FlagsPtr& flags) {
   Process process("inspect");
   const Place place = split(flags->path);
@@ -60,7 +84,11 @@ int inspect_wal(const FlagsPtr& flags) {
   if (!disk) return fail(disk.error());
   wal::InspectOptions options;
   options.directory = place.name;
-  if (flags->group != 0) options.group = GroupId(flags->group);
+  if (auto filter = record_filter(*flags); filter) {
+    options.only = *filter;
+  } else {
+    return fail(filter.error());
+  }
   options.records = options.batches = !flags->summary;
   options.json = flags->as_json;
   auto summary = process.reactor().run_until_done(
@@ -125,6 +153,12 @@ void add_inspect_commands(CLI::App& app, Action& action) {
   auto flags = std::make_shared<InspectFlags>();
   CLI::App* c = add(*inspect, action, "wal", "A write-ahead log", "DIR", flags, inspect_wal);
   c->add_option("--group", flags->group, "only this group's records");
+  c->add_option("--from", flags->index_from, "only entries and snapshot marks from this index on");
+  c->add_option("--to", flags->index_to, "... and up to this one");
+  c->add_option("--segment", flags->segment, "only this file's records: segment_<16 hex digits>");
+  c->add_option("--kind", flags->kind,
+                "only records of this kind: entry, hard_state, snapshot, remove_group, "
+                "moved_entry, quarantine, known_gap");
   c->add_flag("--summary", flags->summary, "segments and verdicts alone");
   c = add(*inspect, action, "chunk", "A chunk file, or all in a folder", "FILE|DIR", flags,
           inspect_chunk);

@@ -166,6 +166,10 @@ void Group::receive(raft::Message message) {
     default:
       break;
   }
+  // Lost on the way, as far as anybody can tell: the leader sends it again.
+  const bool brings_entries =
+      message.type == raft::MessageType::kAppend && !message.entries.empty();
+  if (brings_entries && !host_.wal().admit(wal::Intake::kReplication)) return;
   step(std::move(message));
 }
 
@@ -288,8 +292,8 @@ io::Task<Result<LogIndex>> Group::apply(Buffer head, Buffer payload, Term only_i
   if (proposals_count_ >= host_.options().proposals_max) {
     co_return error(Errc::kOverloaded, "too many writes of the copyset wait; nothing was proposed");
   }
-  if (host_.wal().congested()) {
-    co_return error(Errc::kOverloaded, "the log of this disk is behind; nothing was proposed");
+  if (Status room = host_.wal().admit(wal::Intake::kProposal); !room) {
+    co_return room.error().within("nothing was proposed");
   }
   raft::Entry entry;
   entry.head = std::move(head);

@@ -55,6 +55,7 @@ Host::~Host() = default;
 
 io::Task<Status> Host::open(io::Disk& disk, wal::WalOptions wal_options, MachineFactory factory) {
   std::vector<wal::RecoveredGroup> recovered;
+  wal_options.owner = self_.value();
   wal_ = CO_TRY(co_await wal::Wal::open(env_, disk, wal_options, *this, &recovered));
   durable_ = wal_->durable_lsn();
   for (wal::RecoveredGroup& group : recovered) {
@@ -291,24 +292,34 @@ void Host::tick_groups(bool beats) {
 
 void Host::start_snapshots() {
   if (gate_.is_closed() || disk_error_) return;
-  std::map<GroupId, Group::Keep> wanted;
+  std::vector<std::pair<GroupId, Group::Keep>> wanted;
   for (auto& [id, group] : groups_) {
-    if (group->wants_snapshot()) wanted.emplace(id, Group::Keep::kRetainedLog);
+    if (group->wants_snapshot()) wanted.emplace_back(id, Group::Keep::kRetainedLog);
   }
-  if (wal_->over_limit()) {
-    // Those that are out of service stay in the way; the others must not wait behind them.
-    const size_t count = options_.snapshots_at_once_max + out_of_service_.size();
-    wanted.clear();
-    for (GroupId id : wal_->groups_pinning_oldest(count)) {
-      if (groups_.contains(id)) wanted.emplace(id, Group::Keep::kNothing);
-    }
-  }
+  const bool is_pressed = wal_->over_limit();
+  if (is_pressed) wanted = groups_in_the_way();
   for (auto [id, keep] : wanted) {
     if (snapshots_count_ >= options_.snapshots_at_once_max) break;
     ++snapshots_count_;
+    last_snapshot_of_ = id;
     env_.executor.spawn(snapshot(id, keep));
   }
-  snapshot_timer_.arm_after(options_.snapshot_check_interval);
+  snapshot_timer_.arm_after(is_pressed ? options_.snapshot_check_interval / kPressedChecks
+                                       : options_.snapshot_check_interval);
+}
+
+/// Those whose entries hold the oldest segments, beginning behind the one that had its turn last:
+/// one that cannot give way yet does not keep the others from it.
+std::vector<std::pair<GroupId, Group::Keep>> Host::groups_in_the_way() const {
+  const size_t count = kPinningGroupsMax + out_of_service_.size();
+  std::vector<std::pair<GroupId, Group::Keep>> found;
+  for (GroupId id : wal_->groups_pinning_oldest(count)) {
+    if (groups_.contains(id)) found.emplace_back(id, Group::Keep::kNothing);
+  }
+  const auto next = std::ranges::upper_bound(found, last_snapshot_of_, {},
+                                             &std::pair<GroupId, Group::Keep>::first);
+  std::ranges::rotate(found, next);
+  return found;
 }
 
 io::Task<void> Host::snapshot(GroupId id, Group::Keep keep) {

@@ -36,8 +36,13 @@ class Host final : private GroupHost,
   ~Host() override;
 
   /// Opens the log, brings every group back to where it was, and starts them.
-  /// Errors: kCorrupt, kIo, kNoSpace: nothing was started. A group that cannot be trusted is left
-  /// out of service and listed by out_of_service(); the others run.
+  /// Errors: kNotFound            this node had a log here, and it is gone with its votes: the disk
+  ///                              may join under another NodeId alone, as a learner of its groups;
+  ///         kPreconditionFailed  the log is another node's, or of another incarnation than
+  ///                              wal_options.store_token: a copied or misplaced directory;
+  ///         kCorrupt, kIo, kNoSpace. Nothing was started in any of them.
+  /// A group that cannot be trusted is left out of service and listed by out_of_service(); the
+  /// others run.
   io::Task<Status> open(io::Disk& disk, wal::WalOptions wal_options, MachineFactory factory);
 
   /// Makes a new group of `voters`, of which this host is one; durable on return. All members are
@@ -58,6 +63,9 @@ class Host final : private GroupHost,
   /// The same verdict from another user of the disk (a chunk file that cannot be flushed).
   void fail_disk(Error reason);
   wal::Wal& log() { return *wal_; }
+  /// Of this node's log; drawn with it. What knows nodes may keep it and hand it to the next open()
+  /// as wal_options.store_token, so that a node whose disk was exchanged does not pass for itself.
+  uint64_t incarnation() const { return wal_->store_token(); }
 
   /// Tells all waiters, finishes what is under way, closes the log.
   io::Task<void> stop();
@@ -100,6 +108,7 @@ class Host final : private GroupHost,
   void release_bound_to(NodeId leader, Group::LeaderIs leader_is);
   void tell_peer_news(NodeId peer);
   void start_snapshots();
+  std::vector<std::pair<GroupId, Group::Keep>> groups_in_the_way() const;
   io::Task<void> snapshot(GroupId id, Group::Keep keep);
   void shrink_cache();
 
@@ -126,6 +135,10 @@ class Host final : private GroupHost,
   io::Timer tick_timer_;
   io::Timer snapshot_timer_;
   size_t snapshots_count_ = 0;  ///< under way
+  GroupId last_snapshot_of_;    ///< the last one that was begun
+
+  static constexpr size_t kPinningGroupsMax = 64;  ///< looked at in one check
+  static constexpr int64_t kPressedChecks = 50;    ///< for one, while the log is over its limit
 
   Gauge& groups_gauge_;
   Gauge& groups_ticking_;

@@ -425,25 +425,58 @@ TEST(Host, StopEndsWhileAnInstallIsRetried) {
   bed.world.run(slow.machine(), slow.stop(), 2s);
 }
 
-TEST(Host, RetainedLogsGiveWayWhenTheLogIsOverItsLimit) {
+TEST(Host, RetainedLogsGiveWayAndTheLogStaysBelowItsBound) {
   HostOptions options;
   options.snapshot_check_interval = 100ms;
   options.snapshot_log_bytes = 512 * kKiB;
   options.retained_log_bytes = 512 * kKiB;
-  wal::WalOptions wal{.segment_bytes = 256 * kKiB, .wal_bytes_max = 2 * kMiB};
+  wal::WalOptions wal{.segment_bytes = 256 * kKiB, .wal_bytes_max = 4 * kMiB};
   TestBed bed({.members_count = 1, .members_started = 1, .raft = options, .wal = wal});
   std::vector<GroupId> groups;
   for (uint64_t i = 1; i <= 12; ++i) groups.emplace_back(i);
   for (GroupId group : groups) bed.create(group);
   Member& only = bed.member(1);
   for (GroupId group : groups) bed.wait_leader(30s, group);
-  for (GroupId group : groups) {
-    for (int i = 0; i < 40; ++i) {
-      ASSERT_TRUE(bed.apply(only, "x", bed.payload(only, 16 * kKiB, 1), group).ok());
+  size_t refused = 0;
+  for (int i = 0; i < 80; ++i) {
+    for (GroupId group : groups) {
+      for (;;) {
+        const auto applied = bed.apply(only, "x", bed.payload(only, 16 * kKiB, 1), group);
+        ASSERT_LE(only.raft().log().log_bytes(), wal.wal_bytes_max);
+        if (applied.ok()) break;
+        ASSERT_EQ(applied.code(), Errc::kOverloaded) << applied.error().describe();
+        ASSERT_LE(++refused, 1000u) << "the log does not shrink";
+        bed.world.run_for(1ms);
+      }
     }
   }
   EXPECT_TRUE(bed.world.run_until([&] { return !only.raft().log().over_limit(); }, 60s))
       << only.raft().log().log_bytes() << " bytes";
+}
+
+TEST(Host, AFollowerWhoseLogIsFullTakesNothingAndCatchesUpLater) {
+  HostOptions options;
+  options.snapshot_check_interval = 100ms;
+  wal::WalOptions wal{.segment_bytes = 256 * kKiB, .wal_bytes_max = 4 * kMiB};
+  TestBed bed({.raft = options, .wal = wal});
+  bed.create();
+  Member& leader = bed.wait_leader();
+  Member& slow = bed.follower_of(leader);
+  slow.knobs.hold_save = true;  // so that nothing leaves its log
+  slow.knobs.hold_apply = true;
+  for (int i = 0; i < 600; ++i) {
+    for (;;) {
+      const auto applied = bed.apply(leader, "x", bed.payload(leader, 16 * kKiB, 1));
+      ASSERT_LE(slow.raft().log().log_bytes(), wal.wal_bytes_max);
+      if (applied.ok()) break;
+      ASSERT_EQ(applied.code(), Errc::kOverloaded) << applied.error().describe();
+      bed.world.run_for(10ms);
+    }
+  }
+  slow.knobs.hold_save = slow.knobs.hold_apply = false;
+  slow.release();
+  ASSERT_TRUE(bed.converges());
+  EXPECT_EQ(slow.ledger().values, leader.ledger().values);
 }
 
 // ---- payloads

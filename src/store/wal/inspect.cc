@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "store/wal/incarnation.h"
 #include "store/wal/recovery.h"
 
 namespace cairn::wal {
@@ -63,12 +64,13 @@ class Inspector {
 
  private:
   io::Task<Status> show_segment(uint64_t sequence);
+  io::Task<Status> show_identity();
   void show_batch(const ScannedBatch& batch);
-  void show_record(const RecordView& record, bool is_damaged);
+  void show_record(const ScannedBatch& batch, const RecordView& record, bool is_damaged);
   void show_verdict(const RecoveredLog& log);
   Line line(std::string_view what) const { return {options_.json, what}; }
   bool is_wanted(uint64_t group) const {
-    return !options_.group || options_.group->value() == group;
+    return !options_.only.group || options_.only.group->value() == group;
   }
 
   io::Env env_;
@@ -81,6 +83,7 @@ class Inspector {
 
 io::Task<Result<InspectSummary>> Inspector::run() {
   auto names = CO_TRY(co_await disk_.list(options_.directory));
+  CO_TRY(co_await show_identity());
   for (const std::string& name : names) {
     const auto sequence = parse_segment_name(name);
     if (sequence) CO_TRY(co_await show_segment(*sequence));
@@ -93,6 +96,21 @@ io::Task<Result<InspectSummary>> Inspector::run() {
   co_return summary_;
 }
 
+io::Task<Status> Inspector::show_identity() {
+  const auto identity = co_await load_incarnation(disk_, options_.directory);
+  if (identity.code() == Errc::kIo) co_return identity.error();
+  if (!identity.ok()) {
+    ++summary_.problems_count;
+    print_(line("identity").text("damage", identity.error().message()).done());
+  } else if (*identity) {
+    print_(line("identity")
+               .number("token", (*identity)->token)
+               .number("owner", (*identity)->owner)
+               .done());
+  }
+  co_return ok();
+}
+
 io::Task<Status> Inspector::show_segment(uint64_t sequence) {
   io::OpenOptions open;
   open.access = io::Access::kDirect;
@@ -100,8 +118,9 @@ io::Task<Status> Inspector::show_segment(uint64_t sequence) {
   const std::string path = options_.directory + "/" + segment_name(sequence);
   std::shared_ptr<io::File> file = CO_TRY(co_await disk_.open(path, open));
   const uint64_t file_bytes = CO_TRY(co_await file->size());
-  const auto read = co_await read_segment(env_, file, file_bytes);
-  const ByteView bytes = read.bytes.view();
+  Buffer memory = allocate_segment_buffer(file_bytes);
+  const MutableByteView bytes = memory.mutable_view();
+  const auto unreadable_bytes = co_await read_segment(env_, file, bytes);
   const auto scan = CO_TRY(scan_segment(bytes, sequence, token_in(bytes, sequence), true));
   ++summary_.segments_count;
   Line segment = line("segment");
@@ -114,9 +133,9 @@ io::Task<Status> Inspector::show_segment(uint64_t sequence) {
   } else {
     segment.text("header", scan.header_problem);
   }
-  if (scan.unreadable_bytes) segment.number("unreadable_at", *scan.unreadable_bytes);
+  if (unreadable_bytes) segment.number("unreadable_at", *unreadable_bytes);
   segment.number("batches", scan.batches.size());
-  print_(segment.done());
+  if (!options_.only.segment || *options_.only.segment == sequence) print_(segment.done());
   for (const ScannedBatch& batch : scan.batches) show_batch(batch);
   co_return ok();
 }
@@ -124,7 +143,7 @@ io::Task<Status> Inspector::show_segment(uint64_t sequence) {
 void Inspector::show_batch(const ScannedBatch& batch) {
   ++summary_.batches_count;
   const BatchHeader& header = batch.view.header;
-  if (options_.batches && !options_.group) {
+  if (options_.batches && !options_.only.is_set()) {
     print_(line("batch")
                .number("number", header.number)
                .number("offset", batch.offset_bytes)
@@ -137,15 +156,17 @@ void Inspector::show_batch(const ScannedBatch& batch) {
   }
   for (size_t i = 0; i < batch.view.records.size(); ++i) {
     const bool is_damaged = std::ranges::binary_search(batch.damaged, i);
-    show_record(batch.view.records[i], is_damaged);
+    show_record(batch, batch.view.records[i], is_damaged);
   }
 }
 
-void Inspector::show_record(const RecordView& record, bool is_damaged) {
+void Inspector::show_record(const ScannedBatch& batch, const RecordView& record, bool is_damaged) {
   ++summary_.records_count;
   if (is_damaged) ++summary_.problems_count;
   const RecordHeader& header = record.header;
-  if (!is_wanted(header.group) || !(options_.records || is_damaged)) return;
+  const RecordFilter& only = options_.only;
+  if (only.segment && *only.segment != batch.view.header.sequence) return;
+  if (!only.matches(header) || !(options_.records || is_damaged)) return;
   Line shown = line("record");
   shown.text("kind", to_string(header.kind)).number("group", header.group);
   if (header.is_entry()) {
@@ -161,7 +182,9 @@ void Inspector::show_record(const RecordView& record, bool is_damaged) {
   } else if (header.kind == RecordKind::kQuarantine) {
     shown.text("reason", as_text(record.head));
   }
-  shown.number("head_bytes", header.head_bytes);
+  shown.number("head_bytes", header.head_bytes)
+      .number("segment", batch.view.header.sequence)
+      .number("batch", batch.view.header.number);
   if (is_damaged) shown.text("damage", "payload_is_rotten");
   print_(shown.done());
 }
@@ -206,6 +229,21 @@ void Inspector::show_verdict(const RecoveredLog& log) {
 }
 
 }  // namespace
+
+bool RecordFilter::matches(const RecordHeader& record) const {
+  if (group && group->value() != record.group) return false;
+  if (kind && *kind != record.kind) return false;
+  const bool has_index = record.is_entry() || record.kind == RecordKind::kSnapshot;
+  if ((index_from || index_to) && !has_index) return false;
+  return record.index >= index_from.value_or(0) && record.index <= index_to.value_or(UINT64_MAX);
+}
+
+std::optional<RecordKind> parse_record_kind(std::string_view name) {
+  for (auto kind = uint8_t{1}; kind <= static_cast<uint8_t>(RecordKind::kKnownGap); ++kind) {
+    if (to_string(RecordKind{kind}) == name) return RecordKind{kind};
+  }
+  return std::nullopt;
+}
 
 io::Task<Result<InspectSummary>> inspect(io::Env env, io::Disk& disk, InspectOptions options,
                                          std::function<void(std::string_view)> print) {

@@ -15,16 +15,32 @@
 #include "io/disk.h"
 #include "io/env.h"
 #include "io/task.h"
+#include "store/wal/format.h"
 
 namespace cairn::wal {
 
+/// Which records are shown; what is damaged is found and counted whatever is shown.
+struct RecordFilter {
+  std::optional<GroupId> group;  ///< verdicts are shown of this group alone, too
+  std::optional<RecordKind> kind;
+  std::optional<uint64_t> index_from;  ///< entries and snapshot marks from this index on
+  std::optional<uint64_t> index_to;    ///< ... and up to this one
+  std::optional<uint64_t> segment;     ///< only records of this one are read
+
+  bool is_set() const { return group || kind || index_from || index_to || segment; }
+  bool matches(const RecordHeader& record) const;
+};
+
 struct InspectOptions {
   std::string directory = "wal";
-  std::optional<GroupId> group;  ///< only records and verdicts of this group
-  bool records = true;           ///< false: segments, batches and verdicts alone
-  bool batches = true;           ///< false: segments and verdicts alone
-  bool json = false;             ///< one JSON object a line instead of text
+  RecordFilter only = {};
+  bool records = true;  ///< false: segments, batches and verdicts alone
+  bool batches = true;  ///< false: segments and verdicts alone
+  bool json = false;    ///< one JSON object a line instead of text
 };
+
+/// "entry", "hard_state", ... as they are shown; nothing for any other word.
+std::optional<RecordKind> parse_record_kind(std::string_view name);
 
 struct InspectSummary {
   uint64_t segments_count = 0;

@@ -31,7 +31,7 @@ class Reclaimer {
   uint64_t moved_count() const { return moved_count_; }
 
  private:
-  bool is_over_limit() const { return files_.in_use_bytes() > options_.wal_bytes_max; }
+  bool is_over_limit() const { return files_.in_use_bytes() > soft_limit_bytes(options_); }
   bool has_work() const;
   /// The first segment that entries hold, or that is still written to.
   uint64_t first_held() const;

@@ -1,6 +1,7 @@
 #include "store/wal/recovery.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "io/sync.h"
 
@@ -9,7 +10,7 @@ namespace cairn::wal {
 namespace {
 
 constexpr uint64_t kReadBytes = kMiB;
-constexpr size_t kReadsInflightMax = 4;
+constexpr size_t kReadsInflightMax = 8;
 
 struct ReadState {
   ReadState(io::Executor& executor, io::File& from, MutableByteView to)
@@ -40,6 +41,12 @@ io::Task<void> read_parts(ReadState* state) {
     }
   }
   if (--state->readers_count == 0) state->done.set();
+}
+
+bool is_zero(ByteView bytes) {
+  // Each byte equals the one before it, and the first is zero.
+  return bytes.empty() || (bytes[0] == std::byte{0} &&
+                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
 struct FoundSegment {
@@ -76,7 +83,8 @@ class Reader {
   uint64_t durable_up_to_ = 0;
   uint64_t oldest_sequence_ = 0;  ///< a durable batch says so; 0: none was found
   bool is_unreadable_ = false;    ///< the device refused a block somewhere
-  Buffer scanned_bytes_;          ///< what the last scan points into
+  bool has_content_ = false;      ///< some segment is not all zeroes
+  Buffer memory_;                 ///< what the last scan points into
 };
 
 io::Task<Result<RecoveredLog>> Reader::run() {
@@ -133,16 +141,21 @@ io::Task<Status> Reader::read_header(FoundSegment& segment) {
 }
 
 io::Task<Result<SegmentScan>> Reader::scan(const FoundSegment& segment, bool verify_payloads) {
-  scanned_bytes_ = {};
-  auto read = co_await read_segment(env_, segment.file, segment.file_bytes);
-  scanned_bytes_ = std::move(read.bytes);
-  if (log_.token == 0) log_.token = token_in(scanned_bytes_.view(), segment.sequence);
+  // One memory for all of them: fresh pages for each would cost as much as checking it.
+  const uint64_t whole_bytes = segment.file_bytes / kBlockBytes * kBlockBytes;
+  if (memory_.size_bytes() < whole_bytes) {
+    memory_ = Buffer();
+    memory_ = allocate_segment_buffer(segment.file_bytes);
+  }
+  const MutableByteView bytes = memory_.mutable_view().first(whole_bytes);
+  const auto unreadable_bytes = co_await read_segment(env_, segment.file, bytes);
+  if (log_.token == 0) log_.token = token_in(bytes, segment.sequence);
   // Without a token nothing in here is sound, whatever token one looks for.
-  auto found =
-      CO_TRY(scan_segment(scanned_bytes_.view(), segment.sequence, log_.token, verify_payloads));
+  auto found = CO_TRY(scan_segment(bytes, segment.sequence, log_.token, verify_payloads));
   found.file_bytes = segment.file_bytes;
-  found.unreadable_bytes = read.unreadable_bytes;
-  is_unreadable_ |= read.unreadable_bytes.has_value();
+  found.unreadable_bytes = unreadable_bytes;
+  is_unreadable_ |= unreadable_bytes.has_value();
+  has_content_ = has_content_ || !is_zero(bytes);
   co_return found;
 }
 
@@ -170,7 +183,6 @@ bool Reader::has_segment(uint64_t sequence) const {
 
 /// Files of segments that have left the log may still be there, some of them recycled: what stands
 /// before such a hole was ended by records that are gone.
-
 io::Task<Status> Reader::replay_all() {
   CO_TRY(co_await replay_from(oldest_sequence_));
   // Batches that were not proven durable, but are whole, may have let more segments go.
@@ -194,7 +206,6 @@ io::Task<Status> Reader::replay_from(uint64_t oldest_sequence) {
     const auto segment = CO_TRY(co_await scan(found_[i], true));
     log_.replay.add_segment(segment, limits[i]);
   }
-  scanned_bytes_ = {};
   uint64_t segment_bytes_min = options_.segment_bytes;
   for (const FoundSegment& segment : found_) {
     if (segment.sequence == log_.replay.last_sequence() && segment.header) {
@@ -216,9 +227,16 @@ Status Reader::check_found() const {
                                        "changed");
     }
   }
-  if (durable_up_to_ > 0 || is_unreadable_ || options_.must_exist) {
+  if (durable_up_to_ > 0 || is_unreadable_ || (options_.must_exist && has_content_)) {
     return error(Errc::kCorrupt, "nothing of the log in " + options_.directory +
                                      " can be read; nothing was changed");
+  }
+  if (options_.must_exist) {
+    return error(Errc::kNotFound,
+                 "the log in " + options_.directory +
+                     " is gone, and with it what this disk voted and acknowledged: it must not "
+                     "take part under its old identity. Nothing was changed. Bring the log back, "
+                     "or remove the whole data directory to let the disk join as a new one");
   }
   return ok();
 }
@@ -240,22 +258,23 @@ void Reader::sort_out() {
 
 }  // namespace
 
-io::Task<SegmentBytes> read_segment(io::Env env, std::shared_ptr<io::File> file,
-                                    uint64_t file_bytes) {
-  SegmentBytes result;
+Buffer allocate_segment_buffer(uint64_t file_bytes) {
   const uint64_t whole_bytes = std::min(file_bytes, kSegmentBytesMax) / kBlockBytes * kBlockBytes;
-  if (whole_bytes == 0) co_return result;
+  if (whole_bytes == 0) return {};
   // Not from the pool, which would keep so large a buffer for ever.
-  Buffer unaligned = Buffer::allocate(whole_bytes + kBlockBytes);
+  const Buffer unaligned = Buffer::allocate(whole_bytes + kBlockBytes);
   const auto address = reinterpret_cast<uintptr_t>(unaligned.data());
-  result.bytes = unaligned.slice(round_up(address, kBlockBytes) - address, whole_bytes);
-  unaligned = Buffer();
-  ReadState state(env.executor, *file, result.bytes.mutable_view());
+  return unaligned.slice(round_up(address, kBlockBytes) - address, whole_bytes);
+}
+
+io::Task<std::optional<uint64_t>> read_segment(io::Env env, std::shared_ptr<io::File> file,
+                                               MutableByteView into) {
+  if (into.empty()) co_return std::nullopt;
+  ReadState state(env.executor, *file, into);
   state.readers_count = kReadsInflightMax;
   for (size_t i = 0; i < kReadsInflightMax; ++i) env.executor.spawn(read_parts(&state));
   co_await state.done.wait();
-  result.unreadable_bytes = state.unreadable_bytes;
-  co_return result;
+  co_return state.unreadable_bytes;
 }
 
 io::Task<Result<RecoveredLog>> recover(io::Env env, io::Disk& disk, WalOptions options) {

@@ -19,14 +19,12 @@ struct RecoveredLog {
   std::vector<std::string> garbage;  ///< paths of other left-overs
 };
 
-/// One segment's bytes. Blocks that the device refuses are zero and told in `unreadable_bytes`.
-struct SegmentBytes {
-  Buffer bytes;
-  std::optional<uint64_t> unreadable_bytes;
-};
-/// Reads a whole segment with several reads in flight; `file` stays open meanwhile.
-io::Task<SegmentBytes> read_segment(io::Env env, std::shared_ptr<io::File> file,
-                                    uint64_t file_bytes);
+/// Memory for a segment that is read whole.
+Buffer allocate_segment_buffer(uint64_t file_bytes);
+/// Reads a segment's blocks with several reads in flight; `file` stays open meanwhile. Blocks that
+/// the device refuses are zero; returns where the last of them is.
+io::Task<std::optional<uint64_t>> read_segment(io::Env env, std::shared_ptr<io::File> file,
+                                               MutableByteView into);
 
 /// Errors: as Wal::open().
 io::Task<Result<RecoveredLog>> recover(io::Env env, io::Disk& disk, WalOptions options);

@@ -8,9 +8,13 @@
 namespace cairn::wal {
 
 SegmentFiles::SegmentFiles(io::Env env, io::Disk& disk, const WalOptions& options)
-    : env_(env), disk_(disk), options_(options), wanted_(env.executor), retry_(env.clock, [this] {
-        wanted_.set();
-      }) {}
+    : env_(env),
+      disk_(disk),
+      options_(options),
+      wanted_(env.executor),
+      paced_(env.executor),
+      retry_(env.clock, [this] { wanted_.set(); }),
+      trickle_(env.clock, [this] { note_written(kPacedZeroesBytes); }) {}
 
 std::string SegmentFiles::path(uint64_t sequence) const {
   return options_.directory + "/" + segment_name(sequence);
@@ -32,7 +36,14 @@ SegmentFile SegmentFiles::take_ready() {
   adopt(ready_.front());
   ready_.pop_front();
   wanted_.set();
+  if (ready_.empty()) paced_.notify_all();  // the next one is urgent
   return in_use_.back();
+}
+
+void SegmentFiles::note_written(uint64_t bytes) {
+  // A quarter more than the log took, so that what was late catches up.
+  credit_bytes_ = std::min(kCreditBytesMax, credit_bytes_ + bytes + bytes / 4);
+  paced_.notify_all();
 }
 
 void SegmentFiles::retire_below(uint64_t sequence) {
@@ -89,13 +100,26 @@ io::Task<Status> SegmentFiles::create(std::string path) {
   const Buffer zeroes =
       env_.buffers.allocate_zeroed(std::min(kZeroesBytes, options_.segment_bytes));
   for (uint64_t at = 0; at < options_.segment_bytes;) {
-    const uint64_t part_bytes =
-        std::min<uint64_t>(zeroes.size_bytes(), options_.segment_bytes - at);
-    const std::array<ByteView, 1> parts{zeroes.view().first(part_bytes)};
+    const uint64_t piece_bytes = std::min<uint64_t>(
+        ready_.empty() ? zeroes.size_bytes() : kPacedZeroesBytes, options_.segment_bytes - at);
+    CO_TRY(co_await pace(piece_bytes));
+    const std::array<ByteView, 1> parts{zeroes.view().first(piece_bytes)};
     CO_TRY(co_await file->write(at, parts, io::Durability::kCached));
-    at += part_bytes;
+    at += piece_bytes;
   }
   co_return co_await file->sync_data();
+}
+
+/// Waits until so many zeroes may be written. Without a ready segment the log waits for this one,
+/// or will soon: then they may at once.
+io::Task<Status> SegmentFiles::pace(uint64_t bytes) {
+  while (!is_stopping_ && !ready_.empty() && credit_bytes_ < bytes) {
+    if (!trickle_.armed()) trickle_.arm_after(kTrickleEvery);
+    co_await paced_.wait_next();
+  }
+  if (is_stopping_) co_return error(Errc::kClosed, "the log was closed meanwhile");
+  credit_bytes_ -= std::min(credit_bytes_, bytes);
+  co_return ok();
 }
 
 io::Task<Status> SegmentFiles::remove_surplus() {
@@ -137,7 +161,9 @@ io::Task<void> SegmentFiles::run(std::function<void()> on_change,
 void SegmentFiles::stop() {
   is_stopping_ = true;
   retry_.disarm();
+  trickle_.disarm();
   wanted_.set();
+  paced_.notify_all();
 }
 
 }  // namespace cairn::wal

@@ -1,8 +1,10 @@
 /// SegmentFiles: the files of the log: those in use, those prepared for use, those to be recycled.
 ///
 /// A prepared segment has its final name, durably, and was written over its whole length once:
-/// rolling on to it costs no operation of its own. Preparing runs in the background; when it fails
-/// for want of space it is tried again, any other failure is fatal to the disk.
+/// rolling on to it costs no operation of its own. Preparing runs in the background, and as long as
+/// a segment is ready at a pace that leaves the device to the log: a little faster than the log
+/// itself writes, and a trickle when it does not. When it fails for want of space it is tried
+/// again, any other failure is fatal to the disk.
 /// Threads: one reactor.
 #pragma once
 
@@ -45,6 +47,8 @@ class SegmentFiles {
   SegmentFile take_ready();
   /// The last attempt to make one found no space.
   bool is_starved() const { return is_starved_; }
+  /// The log has written so many bytes: preparing keeps pace with it.
+  void note_written(uint64_t bytes);
   /// These are no part of the log any more, durably.
   void retire_below(uint64_t sequence);
 
@@ -65,6 +69,7 @@ class SegmentFiles {
 
  private:
   io::Task<Status> create(std::string path);
+  io::Task<Status> pace(uint64_t bytes);
   io::Task<Status> remove_surplus();
 
   io::Env env_;
@@ -80,11 +85,20 @@ class SegmentFiles {
   uint64_t created_count_ = 0;
   bool is_stopping_ = false;
   bool is_starved_ = false;
+  /// What may be written ahead now; at most kCreditBytesMax, so that a burst of the log does not
+  /// become one of zeroes.
+  uint64_t credit_bytes_ = 0;
   io::Event wanted_;
+  io::Event paced_;
   io::Timer retry_;
+  io::Timer trickle_;
 
   static constexpr Duration kRetryAfter = std::chrono::seconds(1);
-  static constexpr uint64_t kZeroesBytes = kMiB;
+  static constexpr uint64_t kZeroesBytes = kMiB;  ///< at once, while the log waits for it
+  static constexpr uint64_t kPacedZeroesBytes =
+      kMiB / 4;  ///< a write of the log may stand behind it
+  static constexpr uint64_t kCreditBytesMax = kMiB;
+  static constexpr Duration kTrickleEvery = std::chrono::milliseconds(8);  ///< 32 MiB a second
 };
 
 }  // namespace cairn::wal

@@ -4,6 +4,7 @@
 
 #include "base/crc32c.h"
 #include "io/sync.h"
+#include "store/wal/incarnation.h"
 #include "store/wal/live_index.h"
 #include "store/wal/reclaimer.h"
 #include "store/wal/recovery.h"
@@ -26,6 +27,7 @@ struct Wal::Parts {
   void load(RecoveredLog& log, std::vector<RecoveredGroup>* recovered);
   uint64_t drop_old_segments(uint64_t oldest_sequence);
   io::Task<Status> write_opening(Replay replay);
+  io::Task<Status> settle_incarnation(std::optional<Incarnation> found);
   void append_quarantines(const Replay& replay);
   static void start_background(const std::shared_ptr<Parts>& parts);
   static io::Task<void> keep_files(std::shared_ptr<Parts> parts);
@@ -61,6 +63,38 @@ uint64_t draw_token(io::Entropy& entropy) {
   return token;
 }
 
+/// Holds what the identity file says to what the host expects, and tells the recovery about it.
+io::Task<Result<std::optional<Incarnation>>> find_incarnation(io::Env env, io::Disk& disk,
+                                                              WalOptions* options) {
+  auto loaded = co_await load_incarnation(disk, options->directory);
+  if (loaded.code() == Errc::kCorrupt) {
+    // It was there, so there was a log; the log itself tells whose incarnation it is.
+    env.logger.error("the log's identity file is rotten; it is written again if the log is there",
+                     {{"why", loaded.error().message()}});
+    options->must_exist = true;
+    co_return std::optional<Incarnation>();
+  }
+  if (!loaded.ok()) co_return loaded.error();
+  const std::optional<Incarnation> found = *loaded;
+  if (!found) co_return found;
+  if (options->owner != 0 && found->owner != 0 && found->owner != options->owner) {
+    co_return error(Errc::kPreconditionFailed,
+                    "the log in " + options->directory + " is that of node " +
+                        std::to_string(found->owner) + ", and this is node " +
+                        std::to_string(options->owner) +
+                        ": was the directory copied? Nothing was changed");
+  }
+  if (options->store_token != 0 && options->store_token != found->token) {
+    co_return error(Errc::kPreconditionFailed,
+                    "the log in " + options->directory + " is incarnation " +
+                        std::to_string(found->token) + ", expected was " +
+                        std::to_string(options->store_token) + "; nothing was changed");
+  }
+  options->store_token = found->token;
+  options->must_exist = true;
+  co_return found;
+}
+
 RecoveredGroup public_view(uint64_t id, const ReplayedGroup& replayed) {
   RecoveredGroup group{.group = GroupId(id),
                        .hard_state = replayed.hard_state,
@@ -91,9 +125,11 @@ io::Task<Result<std::unique_ptr<Wal>>> Wal::open(io::Env env, io::Disk& disk, Wa
   const auto slash = options.directory.rfind('/');
   CO_TRY(co_await disk.sync_directory(
       slash == std::string::npos ? std::string(".") : options.directory.substr(0, slash)));
+  const auto incarnation = CO_TRY(co_await find_incarnation(env, disk, &options));
   auto log = CO_TRY(co_await recover(env, disk, options));
   auto parts = std::make_shared<Parts>(env, disk, std::move(options), listener);
   CO_TRY(co_await parts->begin(std::move(log), recovered));
+  CO_TRY(co_await parts->settle_incarnation(incarnation));
   parts->writer.unmute();
   Parts::start_background(parts);
   co_return std::unique_ptr<Wal>(new Wal(std::move(parts)));
@@ -174,6 +210,16 @@ io::Task<Status> Wal::Parts::write_opening(Replay replay) {
   auto drained = co_await writer.drain();
   if (!drained.ok()) co_return std::move(drained).error().within("opening the log");
   co_return ok();
+}
+
+/// Behind the opening, so that the file never tells of a log that was not begun; before any record
+/// of a group, so that a log with groups is never without it.
+io::Task<Status> Wal::Parts::settle_incarnation(std::optional<Incarnation> found) {
+  Incarnation wanted{.token = writer.token(), .owner = options.owner};
+  if (found && wanted.owner == 0) wanted.owner = found->owner;
+  if (found == wanted) co_return ok();
+  CHECK(!found || found->token == wanted.token, "a log keeps its token");
+  co_return co_await save_incarnation(disk, options.directory, wanted);
 }
 
 void Wal::Parts::append_quarantines(const Replay& replay) {
@@ -318,8 +364,25 @@ Lsn Wal::durable_lsn() const {
 bool Wal::failed() const {
   return parts_->writer.failed();
 }
-bool Wal::congested() const {
-  return parts_->writer.pending_bytes() > parts_->options.pending_bytes_max;
+Status Wal::admit(Intake intake) const {
+  const Writer& writer = parts_->writer;
+  const WalOptions& options = parts_->options;
+  if (failed()) return error(Errc::kIo, "the log of this disk has failed");
+  if (writer.waits_for_segment() && parts_->files.is_starved()) {
+    return error(Errc::kNoSpace, "this disk has no space for another segment of its log");
+  }
+  if (intake == Intake::kProposal && writer.pending_bytes() > options.pending_bytes_max) {
+    return error(Errc::kOverloaded, "the log of this disk is behind");
+  }
+  const uint64_t sixteenths = intake == Intake::kProposal ? 14 : 15;
+  const uint64_t used_bytes = log_bytes() - writer.room_bytes() + writer.pending_bytes();
+  if (used_bytes > options.wal_bytes_max / 16 * sixteenths) {
+    return error(Errc::kOverloaded, "the log of this disk is as large as it may be (" +
+                                        std::to_string(used_bytes) + " of " +
+                                        std::to_string(options.wal_bytes_max) +
+                                        " bytes): copysets have to take snapshots first");
+  }
+  return ok();
 }
 uint64_t Wal::live_bytes() const {
   return parts_->index.live_bytes();
@@ -328,7 +391,7 @@ uint64_t Wal::log_bytes() const {
   return parts_->files.in_use_bytes();
 }
 bool Wal::over_limit() const {
-  return log_bytes() > parts_->options.wal_bytes_max;
+  return log_bytes() > soft_limit_bytes(parts_->options);
 }
 
 uint64_t Wal::bytes_since_snapshot(GroupId group) const {
@@ -339,7 +402,7 @@ uint64_t Wal::bytes_since_snapshot(GroupId group) const {
 std::vector<GroupId> Wal::groups_pinning_oldest(size_t count) const {
   const auto& segments = parts_->index.segments();
   if (segments.empty()) return {};
-  uint64_t over_bytes = log_bytes() - std::min(log_bytes(), parts_->options.wal_bytes_max);
+  uint64_t over_bytes = log_bytes() - std::min(log_bytes(), soft_limit_bytes(parts_->options));
   uint64_t sequence_max = segments.front().sequence;
   for (const SegmentUse& use : segments) {
     sequence_max = use.sequence;

@@ -8,7 +8,8 @@
 /// Errors:   the first failed or hanging write latches the log: Listener::on_failed once, every
 ///           later append is ignored, nothing more becomes durable, nothing is retried. The disk
 ///           is dead until the process starts again.
-/// Bounds:   the host proposes no more while congested(); the log itself takes what it is given.
+/// Bounds:   wal_bytes_max. The host asks admit() before it brings in entries; the log itself takes
+///           what it is given, so that hard states, marks and what is moved always find room.
 /// Threads:  one reactor. Listener calls come from the reactor, never from inside an append.
 /// Lifetime: the disk and the listener outlive the Wal; stop() before it is destroyed.
 /// Source:   docs/formats/wal.md; docs/adr/0002-write-ahead-log.md.
@@ -86,18 +87,21 @@ struct RecoverySummary {
 struct WalOptions {
   std::string directory = "wal";
   uint64_t segment_bytes = 64 * kMiB;  ///< 256 KiB to 64 MiB, whole blocks
-  uint64_t wal_bytes_max = 4 * kGiB;   ///< above it: over_limit()
-  uint64_t batch_bytes_max = kMiB;     ///< a larger single record still goes out, alone
+  /// The files' size is kept under it: over_limit() from three quarters on, admit() refuses from
+  /// seven eighths on. Should be 16 segments or more.
+  uint64_t wal_bytes_max = 4 * kGiB;
+  uint64_t batch_bytes_max = kMiB;  ///< a larger single record still goes out, alone
   size_t writes_inflight_max = 4;
-  size_t segments_ready_min = 1;                      ///< prepared ahead of their use
-  size_t segments_idle_max = 4;                       ///< recyclable files kept; more are deleted
-  uint64_t pending_bytes_max = 64 * kMiB;             ///< above it: congested()
+  size_t segments_ready_min = 2;                      ///< prepared ahead of their use
+  size_t segments_idle_max = 16;                      ///< recyclable files kept; more are deleted
+  uint64_t pending_bytes_max = 64 * kMiB;             ///< not durable yet; above it admit() refuses
   Duration write_hang_max = std::chrono::seconds(5);  ///< the watchdog
   Duration idle_mark_after = std::chrono::milliseconds(100);
   size_t move_groups_max = 16;       ///< live entries of up to so many groups are moved to the head
   double move_live_share_max = 0.5;  ///< ... out of a segment of which no more than this is alive
   uint64_t store_token = 0;          ///< expected; 0: take the log's own, draw one for a new log
-  bool must_exist = false;           ///< an empty log is an error: the host knows that it had one
+  uint64_t owner = 0;                ///< the node whose log it is; 0: not told, and not checked
+  bool must_exist = false;           ///< the host knows that there was one: none is an error
 };
 
 struct WalStats {
@@ -109,6 +113,19 @@ struct WalStats {
   uint64_t moved_records = 0;  ///< written again so that an old segment can go
   uint64_t segments_recycled = 0;
   uint64_t segments_created = 0;
+  uint64_t segment_waits = 0;  ///< times that records waited for a segment to be prepared
+};
+
+/// Above it segments are freed by moving entries and by snapshots.
+inline uint64_t soft_limit_bytes(const WalOptions& options) {
+  return options.wal_bytes_max / 4 * 3;
+}
+
+/// What wants to come in, least important first: what is refused last has the last sixteenth of
+/// wal_bytes_max to itself, after those that can be refused without harm.
+enum class Intake : uint8_t {
+  kProposal,     ///< a new entry of a leader: its caller tries again later
+  kReplication,  ///< an entry of another's leader: it is taken as lost, and sent again
 };
 
 class Listener {
@@ -126,8 +143,12 @@ class Wal {
   static constexpr uint64_t kMarkBytesMax = 256 * kKiB;
 
   /// Reads the log back, cuts a torn tail and makes the cut durable, or makes a new log.
-  /// Errors: kCorrupt (a file of another store, a log of which nothing is readable), kUnsupported
-  /// (a newer version), kIo, kNoSpace; nothing has been discarded then.
+  /// Errors: kNotFound            there was a log here, and it is gone: this disk's incarnation is
+  ///                              over, it may join as a new one alone;
+  ///         kPreconditionFailed  the log is another node's: a copied or misplaced directory;
+  ///         kCorrupt             a file of another store, a log of which nothing is readable;
+  ///         kUnsupported (a newer version), kIo, kNoSpace. Nothing has been changed in any of
+  ///         them.
   static io::Task<Result<std::unique_ptr<Wal>>> open(io::Env env, io::Disk& disk,
                                                      WalOptions options, Listener& listener,
                                                      std::vector<RecoveredGroup>* recovered);
@@ -148,8 +169,11 @@ class Wal {
   Lsn last_lsn() const;
   Lsn durable_lsn() const;
   bool failed() const;
-  /// More than pending_bytes_max are appended and not durable yet.
-  bool congested() const;
+  /// Whether entries may be appended now. It is asked before; the appends themselves never refuse.
+  /// Errors: kOverloaded  the device is behind, or the log is as large as it may be;
+  ///         kNoSpace     the disk is full: no segment can be made;
+  ///         kIo          the log has failed. Nothing was appended in any of them.
+  Status admit(Intake intake) const;
 
   /// The payload of a live entry: from memory while it is in flight, otherwise from the disk with
   /// its checksum verified. kNotFound: not alive (any more). kCorrupt: rotten on the disk. kIo.
@@ -157,7 +181,9 @@ class Wal {
 
   uint64_t live_bytes() const;  ///< of all live entries
   uint64_t log_bytes() const;   ///< of the segments in use
-  bool over_limit() const;      ///< the host should have groups_pinning_oldest() snapshot
+  /// Three quarters of wal_bytes_max are in use: the host should have groups_pinning_oldest()
+  /// snapshot.
+  bool over_limit() const;
   uint64_t bytes_since_snapshot(GroupId group) const;  ///< of the group's live entries
   /// Up to `count` groups that must snapshot so that the log can shrink under its limit (or so
   /// that its oldest segment can go).
@@ -165,6 +191,7 @@ class Wal {
 
   WalStats stats() const;
   const RecoverySummary& recovery() const;
+  /// Drawn with the log: another token, another incarnation of the disk.
   uint64_t store_token() const;
 
   /// Writes what is pending and a closing mark, and waits for what is under way; of a log that has

@@ -30,13 +30,18 @@ Writer::Writer(io::Env env, const WalOptions& options, Listener& listener, LiveI
       progress_(env.executor),
       watchdog_(env.clock, [this] { on_watchdog(); }),
       idle_(env.clock, [this] { on_idle(); }),
-      batches_total_(env.metrics.counter("cairn_wal_batches_total", "batches written")),
+      batches_total_(env.metrics.counter("cairn_wal_batches_total", "batches of records made")),
+      flushes_total_(env.metrics.counter("cairn_wal_flushes_total",
+                                         "durable writes to the log's files: one a batch")),
       records_total_(env.metrics.counter("cairn_wal_records_total", "records written")),
       payload_bytes_total_(
           env.metrics.counter("cairn_wal_payload_bytes_total", "heads and payloads appended")),
       written_bytes_total_(
           env.metrics.counter("cairn_wal_written_bytes_total", "bytes written to the log's files")),
-      write_us_(env.metrics.durations("cairn_wal_write_seconds", "time of a durable write")) {}
+      write_us_(env.metrics.durations("cairn_wal_write_seconds", "time of a durable write")),
+      segment_wait_us_(
+          env.metrics.durations("cairn_wal_segment_wait_seconds",
+                                "time that records waited for a segment to be prepared")) {}
 
 Writer::~Writer() {
   life_->writer = nullptr;
@@ -129,7 +134,11 @@ Writer::Batch Writer::plan(uint64_t room_bytes) const {
 
 /// Goes on to the next segment; false while none is ready.
 bool Writer::roll() {
-  if (!files_.has_ready()) return false;  // poke() comes when one is
+  if (!files_.has_ready()) {  // poke() comes when one is
+    if (!segment_wanted_since_) segment_wanted_since_ = env_.clock.now();
+    return false;
+  }
+  note_segment_wait();
   const SegmentFile next = files_.take_ready();
   end_.previous_sequence = active_.sequence != 0 ? active_.sequence : end_.previous_sequence;
   active_ = {.sequence = next.sequence, .file_bytes = next.file_bytes, .file = next.file};
@@ -141,6 +150,14 @@ bool Writer::roll() {
     files_.retire_below(next.sequence);
   }
   return true;
+}
+
+void Writer::note_segment_wait() {
+  if (!segment_wanted_since_) return;
+  const Duration waited = env_.clock.now() - *segment_wanted_since_;
+  segment_wanted_since_.reset();
+  ++stats_.segment_waits;
+  segment_wait_us_.record(static_cast<uint64_t>(to_us(waited)));
 }
 
 bool Writer::send_batch() {
@@ -168,16 +185,18 @@ bool Writer::send_batch() {
   uint64_t written_bytes = 0;
   for (const ByteView part : flight.parts) written_bytes += part.size();
   ++stats_.batches_count;
-  ++stats_.flushes_count;
   stats_.records_count += batch.records_count;
   stats_.written_bytes += written_bytes;
   batches_total_.add();
   records_total_.add(batch.records_count);
   written_bytes_total_.add(written_bytes);
+  files_.note_written(written_bytes);
 
   batch.started = last_activity_ = env_.clock.now();
   inflight_.push_back(batch);
   if (!watchdog_.armed()) watchdog_.arm_after(options_.write_hang_max / kWatchdogTicks);
+  ++stats_.flushes_count;
+  flushes_total_.add();
   env_.executor.spawn(run_write(life_, active_.file, write_at, std::move(flight), batch.number));
   return true;
 }

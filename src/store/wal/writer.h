@@ -54,6 +54,9 @@ class Writer : public io::TurnHook {
   bool failed() const { return failure_.has_value(); }
   const std::optional<Error>& failure() const { return failure_; }
   uint64_t pending_bytes() const { return pending_bytes_; }
+  /// Of the segment that is written to now.
+  uint64_t room_bytes() const { return active_.file_bytes - active_.used_bytes; }
+  bool waits_for_segment() const { return segment_wanted_since_.has_value(); }
   /// Segments below it take no more records, and none is under way to them.
   uint64_t lowest_busy_sequence() const;
   uint64_t durable_oldest() const { return durable_oldest_; }
@@ -110,6 +113,7 @@ class Writer : public io::TurnHook {
   bool send_batch();
   Batch plan(uint64_t room_bytes) const;
   bool roll();
+  void note_segment_wait();
   Flight encode(Batch& batch);
   static io::Task<void> run_write(std::shared_ptr<Life> life, std::shared_ptr<io::File> file,
                                   uint64_t offset_bytes, Flight flight, uint64_t number);
@@ -147,6 +151,7 @@ class Writer : public io::TurnHook {
   bool is_muted_ = true;
   std::optional<Error> failure_;
   Instant last_activity_;
+  std::optional<Instant> segment_wanted_since_;  ///< no segment was ready then
   std::shared_ptr<Life> life_;
   io::Event progress_;
   std::function<void()> progress_callback_;
@@ -154,10 +159,12 @@ class Writer : public io::TurnHook {
   io::Timer idle_;
   WalStats stats_;
   Counter& batches_total_;
+  Counter& flushes_total_;
   Counter& records_total_;
   Counter& payload_bytes_total_;
   Counter& written_bytes_total_;
   Histogram& write_us_;
+  Histogram& segment_wait_us_;
 
   static constexpr uint32_t kWatchdogTicks = 4;
 };
