@@ -53,8 +53,8 @@ void fill(const std::string& directory, double seconds, bool has_neighbour) {
     const auto us = [&log](double fraction) {
       return static_cast<double>(log.load().latency_ns().quantile(fraction)) / 1e3;
     };
-    const Histogram& waits = log.metrics().histogram("cairn_wal_segment_wait_us", "");
-    const Histogram& writes = log.metrics().histogram("cairn_wal_write_us", "");
+    const Histogram& waits = log.metrics().durations("cairn_wal_segment_wait_seconds", "");
+    const Histogram& writes = log.metrics().durations("cairn_wal_write_seconds", "");
     std::printf("%-10s %9.0f %8.0f %8.0f %9.0f %9lu %6lu %9lu %9lu %8lu\n",
                 has_neighbour ? "neighbour" : "alone",
                 static_cast<double>(log.load().done()) / seconds, us(0.5), us(0.999), us(1),
