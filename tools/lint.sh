@@ -13,6 +13,7 @@ clang-format-19 --dry-run --Werror "${sources[@]}" || failed=1
 
 echo "lint: layers"
 python3 tools/check_layers.py || failed=1
+python3 tools/check_pitfalls.py || failed=1
 
 echo "lint: size of files"
 for file in "${sources[@]}"; do

@@ -152,7 +152,9 @@ TEST(Pitfall3, AChangeThatIsHalfWayLeavesSomebodyToLead) {
 }
 
 TEST(Pitfall7, AJointConfigurationIsLeftOnceAndNotBeforeItIsApplied) {
-  TestGroup group(4, 3, {});
+  Config config;
+  config.committed_size_per_ready_max = 1;  // entries are applied one by one
+  TestGroup group(4, 3, config);
   group.elect(1);
   const LogIndex start = group[1].last_index();
   for (int i = 0; i < 4; ++i) ASSERT_TRUE(group[1].propose(Buffer::copy_of("before")).ok());
