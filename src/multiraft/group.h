@@ -56,6 +56,8 @@ class GroupHost {
   virtual void on_group_failed(const Error& reason) = 0;
   /// process_ready() is called at the end of this turn, and tick() from the next tick on.
   virtual void mark_ready(Group& group) = 0;
+  /// process_ready() is called now, if it was due: its memory is at hand.
+  virtual void settle(Group& group) = 0;
 };
 
 class Group {

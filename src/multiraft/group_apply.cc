@@ -27,6 +27,7 @@ io::Task<void> Group::apply_loop() {
     deliver(std::move(message.responses));
     maybe_start_leading();
     progress_.notify_all();
+    host_.settle(*this);
   }
   applying_ = false;
   progress_.notify_all();

@@ -87,6 +87,7 @@ io::Task<Status> Host::add_group(wal::RecoveredGroup recovered, StateMachine& ma
   auto group = CO_TRY(Group::create(*this, id, machine, std::move(recovered)));
   CO_TRY(co_await machine.on_recover(group->recovered_state().machine));
   machine.on_epoch(group->recovered_state().epoch, LogIndex());
+  groups_by_id_.emplace(id, group.get());
   groups_.emplace(id, std::move(group));
   groups_gauge_.set(static_cast<int64_t>(groups_.size()));
   co_return ok();
@@ -132,8 +133,8 @@ io::Task<Status> Host::wait_durable(wal::Lsn lsn) {
 }
 
 Group* Host::group(GroupId id) {
-  auto found = groups_.find(id);
-  return found == groups_.end() ? nullptr : found->second.get();
+  auto found = groups_by_id_.find(id);
+  return found == groups_by_id_.end() ? nullptr : found->second;
 }
 
 Node* Host::find(GroupId id) {
@@ -180,7 +181,10 @@ void Host::on_durable(wal::Lsn up_to) {
   while (!durable_notices_.empty() && durable_notices_.front().first <= up_to) {
     const GroupId id = durable_notices_.front().second;
     durable_notices_.pop_front();
-    if (Group* found = group(id)) found->on_durable(up_to);
+    if (Group* found = group(id)) {
+      found->on_durable(up_to);
+      settle(*found);
+    }
   }
   durable_moved_.notify_all();
 }
@@ -189,6 +193,21 @@ void Host::mark_ready(Group& group) {
   if (!std::exchange(group.is_ready_marked, true)) ready_.push_back(&group);
   if (!std::exchange(group.is_ticking, true)) ticking_.push_back(group.id());
   env_.executor.at_turn_end(*this);
+}
+
+// With thousands of groups a turn touches more memory than the caches hold. A group whose messages
+// have been taken is therefore processed before the next one is looked at; proposals alone wait for
+// the turn's end, since several of one group become one append.
+void Host::settle(Group& group) {
+  if (!group.is_ready_marked || ready_.empty() || ready_.back() != &group) return;
+  ready_.pop_back();
+  group.is_ready_marked = false;
+  group.process_ready();
+}
+
+void Host::on_batch(rpc::Call<wire::RaftBatch> batch) {
+  transport_.on_batch(std::move(batch));
+  if (Group* last = std::exchange(receiving_, nullptr)) settle(*last);
 }
 
 void Host::on_turn_end() {
@@ -213,7 +232,10 @@ void Host::shrink_cache() {
 }
 
 void Host::on_message(GroupId id, raft::Message message) {
-  if (Group* found = group(id)) found->receive(std::move(message));
+  Group* const found = group(id);
+  if (receiving_ && receiving_ != found) settle(*receiving_);
+  receiving_ = found;
+  if (found) found->receive(std::move(message));
 }
 
 void Host::on_heartbeat(NodeId from, const GroupHeartbeat& heartbeat) {

@@ -15,6 +15,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "multiraft/group.h"
@@ -56,7 +57,7 @@ class Host final : private GroupHost,
   const std::map<GroupId, std::string>& out_of_service() const { return out_of_service_; }
 
   /// The handler of Method::kRaftBatch.
-  void on_batch(rpc::Call<wire::RaftBatch> batch) { transport_.on_batch(std::move(batch)); }
+  void on_batch(rpc::Call<wire::RaftBatch> batch);
 
   /// The log has failed: the disk is dead until the process starts again.
   const std::optional<Error>& disk_error() const { return disk_error_; }
@@ -85,6 +86,7 @@ class Host final : private GroupHost,
   void notify_when_durable(Group& group, wal::Lsn after) override;
   void on_group_failed(const Error& reason) override;
   void mark_ready(Group& group) override;
+  void settle(Group& group) override;
   // wal::Listener
   void on_durable(wal::Lsn up_to) override;
   void on_failed(Error reason) override;
@@ -125,6 +127,8 @@ class Host final : private GroupHost,
 
   std::unique_ptr<wal::Wal> wal_;
   std::map<GroupId, std::unique_ptr<Group>> groups_;
+  std::unordered_map<GroupId, Group*> groups_by_id_;  ///< the same, for the hot path
+  Group* receiving_ = nullptr;  ///< within on_batch(): has messages that are not processed yet
   std::map<GroupId, std::string> out_of_service_;
   std::set<GroupId> creating_;  ///< bounded by the callers of create()
   io::Event created_;           ///< one of creating_ is done

@@ -22,6 +22,15 @@ struct Transport::Outgoing {
   uint64_t epoch = 0;
   std::vector<uint64_t> beat;         ///< vouch, stamp; the last of the turn
   std::vector<uint64_t> beat_answer;  ///< epoch, stamp; the last of the turn
+
+  void clear() {
+    messages.clear();
+    heartbeats.clear();
+    answers.clear();
+    vouch = epoch = 0;
+    beat.clear();
+    beat_answer.clear();
+  }
 };
 
 Transport::Transport(NodeId self, rpc::Client& client, const PeerDirectory& peers,
@@ -30,7 +39,8 @@ Transport::Transport(NodeId self, rpc::Client& client, const PeerDirectory& peer
       client_(client),
       peers_(peers),
       receiver_(receiver),
-      logger_(std::move(logger)) {}
+      logger_(std::move(logger)),
+      flushing_(std::make_unique<Outgoing>()) {}
 
 Transport::~Transport() = default;
 
@@ -72,15 +82,17 @@ void Transport::flush() {
   // An undeliverable message may make a group send again: that waits for the next turn's end.
   auto waiting = std::exchange(waiting_, {});
   for (NodeId to : waiting) {
-    Outgoing& outgoing = *outgoing_[to];
-    outgoing.waiting = false;
-    Outgoing taken = std::exchange(outgoing, Outgoing{});
-    flush_peer(to, taken);
+    std::unique_ptr<Outgoing>& outgoing = outgoing_[to];
+    outgoing->waiting = false;
+    std::swap(outgoing, flushing_);
+    flush_peer(to, *flushing_);
+    flushing_->clear();
   }
 }
 
 void Transport::flush_peer(NodeId to, Outgoing& outgoing) {
-  wire::RaftBatch batch;
+  wire::RaftBatch& batch = batch_;
+  batch.Clear();
   std::vector<Buffer> attachment;
   batch.set_from_node(self_.value());
   batch.mutable_heartbeats()->Add(outgoing.heartbeats.begin(), outgoing.heartbeats.end());

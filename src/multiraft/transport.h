@@ -79,6 +79,9 @@ class Transport {
   TransportReceiver& receiver_;
   Logger logger_;
   std::map<NodeId, std::unique_ptr<Outgoing>> outgoing_;
+  // Used again in each flush, so that a frame of many small messages allocates little.
+  std::unique_ptr<Outgoing> flushing_;
+  wire::RaftBatch batch_;
   std::vector<NodeId> waiting_;  ///< the peers that this turn has something for
 };
 
