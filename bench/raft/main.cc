@@ -29,7 +29,7 @@ struct Options {
   std::string directory = ".";
   uint64_t groups = 1000;
   uint64_t few_groups = 10;
-  uint64_t depth = 1024;
+  uint64_t depth = 4096;
   double seconds = 3;
   int rounds = 3;
   int kills = 6;
@@ -350,7 +350,7 @@ int usage(int code) {
                "                        [--rounds N] [--kills N] [--only PHASE] [--json]\n"
                "  --dir DIR    where the members' folders are made (a real disk; default: .)\n"
                "  --groups N   groups on each member (default: 1000)\n"
-               "  --depth N    commands under way in all (default: 1024)\n"
+               "  --depth N    commands under way in all (default: 4096)\n"
                "  --seconds S  of each load (default: 3)\n"
                "  --rounds N   of loads (default: 3)\n"
                "  --kills N    of members (default: 6; 0: none)\n"
