@@ -3,9 +3,27 @@
 namespace cairn::raft {
 namespace {
 
+// What only other members send. Of the rest, a member's own promises come back to it from its
+// storage, and what is passed on for a client may come back by way of an old leader.
+bool is_from_other(MessageType type) {
+  switch (type) {
+    case MessageType::kAppend:
+    case MessageType::kHeartbeat:
+    case MessageType::kHeartbeatResponse:
+    case MessageType::kSnapshot:
+    case MessageType::kVote:
+    case MessageType::kPreVote:
+    case MessageType::kTimeoutNow:
+    case MessageType::kReadIndexResponse:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // Whether a message from a member is one that Raft can have sent. Others are refused before they
 // reach a CHECK: a peer's bug must not take this process down.
-Status check_form(const Message& message) {
+Status check_form(const Message& message, NodeId own_id) {
   const auto malformed = [](const char* why) { return error(Errc::kProtocol, why); };
   switch (message.type) {
     case MessageType::kPropose:
@@ -21,6 +39,9 @@ Status check_form(const Message& message) {
       break;
   }
   if (message.term.is_zero()) return malformed("a message without a term");
+  if (message.from == own_id && is_from_other(message.type)) {
+    return malformed("a message of another member in this one's name");
+  }
   if (message.type != MessageType::kAppend) return ok();
   LogIndex index = message.index;
   Term term = message.log_term;
@@ -142,7 +163,7 @@ Status RawNode::step(Message message) {
   if (is_response(message.type) && !from_host && !raft_->tracker_.progress.find(message.from)) {
     return error(Errc::kNotFound, "raft: cannot step as peer not found");
   }
-  TRY(check_form(message));
+  TRY(check_form(message, raft_->id()));
   return raft_->step(std::move(message));
 }
 

@@ -124,6 +124,12 @@ TEST(RawNode, MessagesThatMakeNoSenseHaveNoEffect) {
   EXPECT_EQ(node.step(hole).code(), Errc::kProtocol);
   hole.entries = Entries::of({.term = term + 1, .index = LogIndex(3), .head = {}, .payload = {}});
   EXPECT_EQ(node.step(hole).code(), Errc::kProtocol);
+  // In its own name: it would take itself for its leader, and pass proposals on to itself.
+  for (const MessageType type :
+       {MessageType::kAppend, MessageType::kHeartbeat, MessageType::kSnapshot,
+        MessageType::kTimeoutNow, MessageType::kVote, MessageType::kPreVote}) {
+    EXPECT_EQ(node.step(message_from(2, 2, type, term.value())).code(), Errc::kProtocol);
+  }
   EXPECT_EQ(node.term(), term);
   EXPECT_EQ(node.leader(), NodeId(1));
 }

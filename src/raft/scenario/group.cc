@@ -265,6 +265,7 @@ Status Group::stabilize(const std::vector<NodeId>& ids) {
 
 Status Group::send_snapshot(NodeId from, NodeId to) {
   Node& sender = *TRY(node(from));
+  if (from == to) return error(Errc::kInvalidArgument, "a node sends itself no snapshot");
   Message message{.type = MessageType::kSnapshot, .to = to, .from = from};
   message.term = sender.raw->term();
   message.snapshot = TRY(sender.storage->snapshot());
@@ -288,6 +289,9 @@ Status Group::print_log(Node& node) {
 }
 
 Status Group::compact(Node& node, LogIndex index) {
+  if (index > node.raw->applied()) {
+    return error(Errc::kInvalidArgument, "only what is applied may be compacted");
+  }
   TRY(node.storage->compact(index));
   return print_log(node);
 }

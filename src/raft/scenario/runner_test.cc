@@ -124,6 +124,7 @@ TEST(Runner, NonsenseFailsTheDirectiveAndNothingElse) {
       "transfer-leadership from=1 to=9",
       "forget-leader 9",
       "send-snapshot 1",
+      "send-snapshot 1 1",
       "send-snapshot 1 9 9",
       "report-unreachable 1",
       "report-unreachable 1 9",
