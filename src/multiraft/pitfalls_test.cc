@@ -21,8 +21,9 @@ std::vector<nlohmann::json> records_of(TestBed& bed, Member& member) {
     if (json.contains("kind")) records.push_back(std::move(json));
   };
   const auto summary = bed.world.run(
-      member.machine(), wal::inspect(member.machine().env(), member.machine().disk(),
-                                     {.group = kGroup, .batches = false, .json = true}, keep));
+      member.machine(),
+      wal::inspect(member.machine().env(), member.machine().disk(),
+                   {.only = {.group = kGroup}, .batches = false, .json = true}, keep));
   CHECK(summary.ok());
   return records;
 }
