@@ -8,6 +8,11 @@ namespace cairn::placement {
 
 namespace {
 
+/// Domains of up to so many members are looked at as a whole; of larger ones, a sample.
+constexpr size_t kLookAtAllMax = 128;
+constexpr size_t kSampleCount = 32;
+constexpr size_t kSampleTriesMax = 512;
+
 using ServerKey = std::pair<std::string, std::string>;
 
 /// Chunkservers that must not meet in a copyset.
@@ -182,12 +187,37 @@ class Drawing {
     return chosen;
   }
 
+  /// Members of `domain` with a place left: all of them, or of a large domain some, each as likely
+  /// as its places left. Looking at all would make a plan of many disks quadratic.
+  std::vector<size_t> members_to_look_at(const Domain& domain) {
+    std::vector<size_t> members;
+    if (domain.members.size() > kLookAtAllMax) {
+      uint64_t places_max = 0;
+      for (size_t at = 0; at < kSampleCount; ++at) {
+        places_max = std::max(places_max, places_left_[any_of(domain)]);
+      }
+      // One with more places than the sample's most is merely taken as that: the quotas hold
+      // anyway.
+      for (size_t i = 0; places_max > 0 && i < kSampleTriesMax; ++i) {
+        const size_t member = any_of(domain);
+        if (places_left_[member] <= rng_.below(places_max)) continue;
+        members.push_back(member);
+        if (members.size() == kSampleCount) return members;
+      }
+      members.clear();  // nearly all are full: the few that are left are found by looking
+    }
+    for (size_t member : domain.members) {
+      if (places_left_[member] > 0) members.push_back(member);
+    }
+    return members;
+  }
+  size_t any_of(const Domain& domain) { return domain.members[rng_.below(domain.members.size())]; }
+
   /// A member of `domain` with a place left that has met those chosen so far the least often.
   size_t choose_member(const Domain& domain, const std::vector<size_t>& chosen) {
     std::vector<size_t> candidates;
     uint64_t meetings_min = UINT64_MAX;
-    for (size_t member : domain.members) {
-      if (places_left_[member] == 0) continue;
+    for (size_t member : members_to_look_at(domain)) {
       uint64_t meetings = 0;
       for (size_t other : chosen) {
         const auto met = met_[member].find(other);

@@ -239,6 +239,18 @@ TEST(CopysetPlan, HoldsItsPromisesForHundredsOfRandomTopologies) {
   }
 }
 
+TEST(CopysetPlan, LargeZonesAreSampledAndThePlanIsAsFairAndAsScattered) {
+  Rng rng(11);
+  auto topology = make_topology(3, 20, 10);  // 200 a zone, more than are looked at as a whole
+  for (size_t i = 0; i < topology.size(); i += 7) topology[i].capacity_bytes *= 3;
+  const auto plan =
+      plan_copysets(topology, {.copysets_per_chunkserver = 60, .scatter_width_min = 50}, rng);
+  ASSERT_TRUE(plan.ok()) << plan.error().describe();
+  ASSERT_EQ(plan->size(), 12'000u);
+  expect_isolated(topology, *plan, Isolation::kZone);
+  expect_fair_within_domains(topology, *plan, Isolation::kZone);
+}
+
 TEST(CopysetPlan, EqualDisksGetEqualCountsHoweverZonesAreFormed) {
   for (uint64_t seed = 0; seed < 200; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
