@@ -479,6 +479,46 @@ TEST(Host, AFollowerWhoseLogIsFullTakesNothingAndCatchesUpLater) {
   EXPECT_EQ(slow.ledger().values, leader.ledger().values);
 }
 
+// ---- whose log it is
+
+/// A Host of `self` on the machine of a member that is down: how its opening ends.
+Errc open_as(TestBed& bed, Member& member, NodeId self) {
+  sim::Host& machine = member.machine();
+  rpc::Client client(machine.env(), rpc::ClientOptions(), kKey);
+  PeerDirectory nobody;
+  Host host(machine.env(), self, client, nobody, HostOptions());
+  return bed.world
+      .run(machine, host.open(machine.disk(), {.segment_bytes = kMiB},
+                              [&](GroupId group) { return &member.ledger(group); }))
+      .code();
+}
+
+// Pitfall 19: a node that lost its log comes back under the same name and votes.
+TEST(Host, ANodeWithoutItsLogAndOneWithAnothersLogDoNotStart) {
+  TestBed bed({.members_count = 1, .members_started = 1});
+  bed.create();
+  ASSERT_TRUE(bed.apply(bed.wait_leader(), "x").ok());
+  Member& only = bed.member(1);
+  const uint64_t incarnation = only.raft().incarnation();
+  EXPECT_NE(incarnation, 0u);
+  only.crash(sim::CrashKind::kPowerLoss);
+  only.machine().boot();
+  EXPECT_EQ(open_as(bed, only, NodeId(2)), Errc::kPreconditionFailed);
+  sim::SimDisk& disk = only.machine().disk();
+  const auto names = bed.world.run(only.machine(), disk.list("wal")).value();
+  for (const auto& name : names) {
+    ASSERT_TRUE(bed.world.run(only.machine(), disk.remove("wal/" + name)).ok());
+  }
+  EXPECT_EQ(open_as(bed, only, NodeId(1)), Errc::kNotFound);
+  // With nothing left of it the disk is a new one, for whoever names it.
+  ASSERT_TRUE(bed.world.run(only.machine(), disk.remove("wal.identity")).ok());
+  only.crash(sim::CrashKind::kKill);
+  only.start();
+  ASSERT_TRUE(bed.world.run_until([&] { return only.is_up(); }, 10s));
+  EXPECT_NE(only.raft().incarnation(), incarnation);
+  EXPECT_EQ(only.node(), nullptr);
+}
+
 // ---- payloads
 
 TEST(Host, PayloadsThatLeftMemoryAreReadBackForApplyAndForSending) {

@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint64_t kReadBytes = kMiB;
 constexpr size_t kReadsInflightMax = 8;
+constexpr uint64_t kSequencesMax = uint64_t{1} << 32;  // LiveIndex keeps the lower half
 
 struct ReadState {
   ReadState(io::Executor& executor, io::File& from, MutableByteView to)
@@ -104,6 +105,11 @@ io::Task<Status> Reader::find_segments() {
     if (name.starts_with(SegmentFiles::kPreparingPrefix)) log_.garbage.push_back(path);
     const auto sequence = parse_segment_name(name);
     if (!sequence) continue;
+    if (*sequence >= kSequencesMax) {
+      co_return error(Errc::kCorrupt, path +
+                                          " has a number that no log reaches; nothing was "
+                                          "changed");
+    }
     FoundSegment segment{.sequence = *sequence};
     io::OpenOptions open;
     open.access = io::Access::kDirect;

@@ -14,7 +14,8 @@ SegmentFiles::SegmentFiles(io::Env env, io::Disk& disk, const WalOptions& option
       wanted_(env.executor),
       paced_(env.executor),
       retry_(env.clock, [this] { wanted_.set(); }),
-      trickle_(env.clock, [this] { note_written(kPacedZeroesBytes); }) {}
+      trickle_(env.clock, [this] { note_written(kPacedZeroesBytes); }),
+      in_use_gauge_(env.metrics.gauge("cairn_wal_bytes", "size of the log's segments in use")) {}
 
 std::string SegmentFiles::path(uint64_t sequence) const {
   return options_.directory + "/" + segment_name(sequence);
@@ -23,6 +24,7 @@ std::string SegmentFiles::path(uint64_t sequence) const {
 void SegmentFiles::adopt(SegmentFile file) {
   CHECK(in_use_.empty() || in_use_.back().sequence < file.sequence);
   in_use_bytes_ += file.file_bytes;
+  in_use_gauge_.set(static_cast<int64_t>(in_use_bytes_));
   in_use_.push_back(std::move(file));
 }
 
@@ -57,6 +59,7 @@ void SegmentFiles::retire_below(uint64_t sequence) {
     in_use_.pop_front();
     any = true;
   }
+  in_use_gauge_.set(static_cast<int64_t>(in_use_bytes_));
   if (any) wanted_.set();
 }
 

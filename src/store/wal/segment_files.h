@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/metrics.h"
 #include "io/clock.h"
 #include "io/disk.h"
 #include "io/env.h"
@@ -92,6 +93,7 @@ class SegmentFiles {
   io::Event paced_;
   io::Timer retry_;
   io::Timer trickle_;
+  Gauge& in_use_gauge_;
 
   static constexpr Duration kRetryAfter = std::chrono::seconds(1);
   static constexpr uint64_t kZeroesBytes = kMiB;  ///< at once, while the log waits for it

@@ -85,6 +85,7 @@ TEST_F(WalSegmentsTest, EveryBatchIsOneFlushAndTheMetricsShowIt) {
   open();
   for (uint64_t i = 1; i <= 50; ++i) entry_and_wait(1, i);
   Registry& metrics = host.env().metrics;
+  EXPECT_EQ(metrics.gauge("cairn_wal_bytes", "").value(), static_cast<int64_t>(wal->log_bytes()));
   EXPECT_GE(metrics.counter("cairn_wal_batches_total", "").value(), 50u);
   EXPECT_EQ(metrics.counter("cairn_wal_flushes_total", "").value(),
             metrics.counter("cairn_wal_batches_total", "").value());

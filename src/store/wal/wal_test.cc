@@ -525,6 +525,14 @@ TEST_F(WalTest, ASegmentOfAnotherStoreIsRefused) {
   EXPECT_NE(opened.error().message().find("another store"), std::string::npos);
 }
 
+TEST_F(WalTest, AFileWhoseNumberNoLogReachesIsRefused) {
+  open();
+  entry_and_wait(1, 1);
+  close();
+  run_io(io::replace_file(disk, "wal/segment_ffffffffffffffff", Buffer::copy_of("x")));
+  EXPECT_EQ(try_open().code(), Errc::kCorrupt);
+}
+
 TEST_F(WalTest, ARottenSegmentHeaderCostsNothing) {
   open();
   for (uint64_t i = 1; i <= 4; ++i) entry_and_wait(1, i);
