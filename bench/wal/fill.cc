@@ -22,19 +22,25 @@ constexpr uint64_t kNeighbourFileBytes = 16 * kMiB;
 constexpr int kNeighbourFiles = 32;
 constexpr useconds_t kNeighbourPauseUs = 100'000;
 
+/// Writes many new files through the page cache and then flushes one after the other.
 [[noreturn]] void be_neighbour(const std::string& directory) {
   const std::vector<char> bytes(kMiB, 'n');
-  for (int round = 0;; ++round) {
-    const std::string path =
-        directory + "/" + kLogName + "_neighbour_" + std::to_string(round % kNeighbourFiles);
-    unlink(path.c_str());
-    const int file = open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    if (file < 0) _exit(1);
-    for (uint64_t at = 0; at < kNeighbourFileBytes; at += bytes.size()) {
-      if (write(file, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) _exit(1);
+  for (;;) {
+    std::vector<int> files;
+    for (int i = 0; i < kNeighbourFiles; ++i) {
+      const std::string path = directory + "/" + kLogName + "_neighbour_" + std::to_string(i);
+      unlink(path.c_str());
+      files.push_back(open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+      if (files.back() < 0) _exit(1);
+      for (uint64_t at = 0; at < kNeighbourFileBytes; at += bytes.size()) {
+        const ssize_t put = write(files.back(), bytes.data(), bytes.size());
+        if (put != static_cast<ssize_t>(bytes.size())) _exit(1);
+      }
     }
-    fsync(file);
-    close(file);
+    for (const int file : files) {
+      fsync(file);
+      close(file);
+    }
     usleep(kNeighbourPauseUs);
   }
 }
