@@ -1,69 +1,13 @@
 /// The write-ahead log's decoder, scan and replay: whatever stands in the segments, they end, give
 /// the same twice, and what they give keeps its promises.
 ///
-/// Input: a byte of flags (1: make the checksums right first), then pieces, each a length of two
-/// bytes and so many bytes, which are padded to whole blocks: so that small inputs make long logs.
-/// A piece whose length is 0xffff begins the next segment.
+/// Input: fuzz/wal_input.h.
 /// Links: cairn_wal
-#include <vector>
-
-#include "base/crc32c.h"
+#include "fuzz/wal_input.h"
 #include "store/wal/replay.h"
 
 namespace cairn::wal {
 namespace {
-
-constexpr uint64_t kToken = 77;
-constexpr size_t kBytesMax = 4 * kMiB;
-
-using Segments = std::vector<std::vector<std::byte>>;
-
-Segments expand(ByteView input) {
-  Segments segments(1);
-  size_t total_bytes = 0;
-  while (input.size() >= 2 && total_bytes < kBytesMax) {
-    const auto length = load<uint16_t>(input);
-    input = input.subspan(2);
-    if (length == 0xffff) {
-      segments.emplace_back();
-      continue;
-    }
-    const ByteView piece = input.first(std::min<size_t>(length, input.size()));
-    input = input.subspan(piece.size());
-    auto& segment = segments.back();
-    segment.insert(segment.end(), piece.begin(), piece.end());
-    segment.resize(round_up(segment.size(), kBlockBytes));
-    total_bytes += round_up(piece.size(), kBlockBytes);
-  }
-  return segments;
-}
-
-void repair(std::vector<std::byte>& segment, uint64_t sequence) {
-  const MutableByteView bytes(segment);
-  for (size_t at = 0; at + kBlockBytes <= bytes.size(); at += kBlockBytes) {
-    const MutableByteView block = bytes.subspan(at);
-    if (at == 0 && load<uint64_t>(block) == kSegmentMagic) {
-      auto header = load<SegmentHeader>(block);
-      header.version = kSegmentVersion;
-      header.crc = 0;
-      header.sequence = sequence;
-      header.token = kToken;
-      store(block, header);
-      header.crc = crc32c(block.first(kBlockBytes), seed_of(sequence));
-      store(block, header);
-    }
-    if (load<uint32_t>(block) != kBatchMagic) continue;
-    auto header = load<BatchHeader>(block);
-    if (header.descriptor_bytes > block.size()) continue;
-    header.version = kBatchVersion;
-    header.crc = 0;
-    header.sequence = sequence;
-    header.token = kToken;
-    store(block, header);
-    header.crc = crc32c(ByteView(block).first(header.descriptor_bytes), seed_of(sequence));
-    store(block, header);
-  }
-}
 
 /// What was decoded is encoded to something that is decoded to the same.
 void check_round_trip(const BatchView& view) {
@@ -132,11 +76,7 @@ std::optional<size_t> replay_once(const Segments& segments) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace cairn;
   const ByteView input(reinterpret_cast<const std::byte*>(data), size);
-  if (input.empty()) return 0;
-  auto segments = wal::expand(input.subspan(1));
-  if (std::to_integer<int>(input[0]) & 1) {
-    for (size_t i = 0; i < segments.size(); ++i) wal::repair(segments[i], i + 1);
-  }
+  const auto segments = wal::segments_of(input);
   CHECK(wal::replay_once(segments) == wal::replay_once(segments));
   return 0;
 }

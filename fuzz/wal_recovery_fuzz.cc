@@ -1,0 +1,115 @@
+/// A log's whole recovery on a disk: whatever stands in its segments, opening it ends, either
+/// refuses and changes nothing, or gives a state that the next opening gives again and that takes
+/// new entries.
+///
+/// Input: fuzz/wal_input.h.
+/// Links: cairn_wal cairn_sim_io
+#include "fuzz/wal_input.h"
+#include "sim/io/world.h"
+#include "store/wal/incarnation.h"
+#include "store/wal/model.h"
+
+namespace cairn::wal {
+namespace {
+
+constexpr size_t kSegmentsMax = 6;
+constexpr uint64_t kNewGroup = 0x5eed;
+
+class Quiet : public Listener {
+ public:
+  void on_durable(Lsn up_to) override { durable = up_to; }
+  void on_failed(Error) override { check_failed("the log failed", __FILE__, __LINE__); }
+  Lsn durable;
+};
+
+struct State {
+  Model groups;
+  std::map<uint64_t, bool> quarantined;
+  bool operator==(const State&) const = default;
+};
+
+class Trial {
+ public:
+  explicit Trial(Segments segments) {
+    options_.segment_bytes = kSegmentBytesMin;
+    write(segments);
+  }
+  ~Trial() { crash(); }
+  void run();
+
+ private:
+  void write(Segments& segments) {
+    CHECK(world_.run(host_, host_.disk().make_directory(options_.directory)).ok());
+    for (size_t i = 0; i < std::min(segments.size(), kSegmentsMax); ++i) {
+      segments[i].resize(std::max<size_t>(segments[i].size(), kSegmentBytesMin));
+      const std::string path = options_.directory + "/" + segment_name(i + 1);
+      const Buffer content = Buffer::copy_of(ByteView(segments[i]));
+      CHECK(world_.run(host_, io::replace_file(host_.disk(), path, content)).ok());
+    }
+  }
+  Result<State> open() {
+    listener_ = Quiet();
+    std::vector<RecoveredGroup> recovered;
+    auto opened =
+        world_.run(host_, Wal::open(host_.env(), host_.disk(), options_, listener_, &recovered));
+    if (!opened.ok()) return opened.error();
+    wal_ = std::move(*opened);
+    State state{.groups = model_of(recovered), .quarantined = {}};
+    for (const RecoveredGroup& group : recovered) {
+      state.quarantined[group.group.value()] = !group.quarantine_reason.empty();
+    }
+    return state;
+  }
+  void crash() {
+    host_.crash(sim::CrashKind::kKill, [this] { wal_.reset(); });
+    host_.boot();
+  }
+  void check_payloads(const State& state) {
+    for (const auto& [id, group] : state.groups) {
+      if (state.quarantined.at(id)) continue;
+      for (const auto& [index, entry] : group.entries) {
+        const auto payload = world_.run(host_, wal_->read_payload(GroupId(id), LogIndex(index)));
+        CHECK(payload.ok() && payload->size_bytes() == entry.payload_bytes);
+      }
+    }
+  }
+
+  sim::World world_{1};
+  sim::Host& host_ = world_.add_host("a");
+  WalOptions options_;
+  Quiet listener_;
+  std::unique_ptr<Wal> wal_;
+};
+
+void Trial::run() {
+  const auto before = host_.disk().hash();
+  const auto first = open();
+  if (!first.ok()) {
+    CHECK(host_.disk().hash() == before, "a log that is refused is not changed");
+    return;
+  }
+  check_payloads(*first);
+  crash();
+  const auto second = open();
+  CHECK(second.ok() && *second == *first, "what was recovered once is recovered again");
+  if (first->groups.contains(kNewGroup)) return;
+  host_.execute([this] {
+    wal_->append_entry(GroupId(kNewGroup),
+                       {.term = Term(1), .index = LogIndex(1), .head = Buffer::copy_of("new")});
+  });
+  CHECK(world_.run_until([this] { return listener_.durable == wal_->last_lsn(); },
+                         std::chrono::minutes(1)));
+  crash();
+  const auto third = open();
+  CHECK(third.ok() && third->groups.contains(kNewGroup) && !third->quarantined.at(kNewGroup));
+  CHECK(third->groups.size() == first->groups.size() + 1);
+}
+
+}  // namespace
+}  // namespace cairn::wal
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace cairn;
+  wal::Trial(wal::segments_of({reinterpret_cast<const std::byte*>(data), size})).run();
+  return 0;
+}
