@@ -131,6 +131,8 @@ TEST_F(WalPitfalls, AWriteThatEndsBehindATruncationPlacesNothing) {
 // Pitfall 28: a rewrite that is aborted at any moment loses nothing: the originals are part of the
 // log until a batch behind the copies is durable.
 TEST_F(WalPitfalls, ARewriteThatIsAbortedLosesNothing) {
+  options.batch_bytes_max = kBlockBytes;  // the copies go out in several batches
+  options.writes_inflight_max = 2;
   size_t aborted = 0;
   for (int i = 0; i < 80 && !HasFailure(); ++i) {
     open();
