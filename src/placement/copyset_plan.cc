@@ -3,14 +3,15 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <unordered_map>
 
 namespace cairn::placement {
 
 namespace {
 
 /// Domains of up to so many members are looked at as a whole; of larger ones, a sample.
-constexpr size_t kLookAtAllMax = 128;
-constexpr size_t kSampleCount = 32;
+constexpr size_t kLookAtAllMax = 64;
+constexpr size_t kSampleCount = 24;
 constexpr size_t kSampleTriesMax = 512;
 
 using ServerKey = std::pair<std::string, std::string>;
@@ -258,7 +259,7 @@ class Drawing {
   std::vector<uint64_t> domain_places_left_;
   std::vector<uint64_t> places_left_;
   std::vector<uint64_t> places_;
-  std::vector<std::map<size_t, uint64_t>> met_;  ///< copysets shared, by position
+  std::vector<std::unordered_map<size_t, uint64_t>> met_;  ///< copysets shared, by position
 };
 
 Status check_input(const std::vector<ChunkserverSpec>& chunkservers,
