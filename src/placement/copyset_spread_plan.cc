@@ -52,10 +52,7 @@ class Spread {
   }
 
   bool is_needed() const {
-    return std::ranges::any_of(sources_, [&](const auto& entry) {
-      const double band = std::max(1.0, round_.limits().spread_max * round_.share(entry.second));
-      return std::abs(entry.first) > band + kEpsilon;
-    });
+    return std::ranges::any_of(sources_, [&](const auto& entry) { return is_out(entry.second); });
   }
 
   void run() {
@@ -64,7 +61,7 @@ class Spread {
       const auto [surplus, source] = *sources_.rbegin();
       if (targets_.empty() || surplus - targets_.begin()->first <= 1 + kEpsilon) return;
       // One that can give nothing now is left out for this round.
-      if (!give_one(source)) sources_.erase({surplus, source});
+      if (!give_one(source) && !give_by_way(source)) sources_.erase({surplus, source});
     }
   }
 
@@ -72,42 +69,94 @@ class Spread {
   // Shares come from a bisection and counts are whole: a move must gain more than its rounding.
   static constexpr double kEpsilon = 1e-6;
 
+  /// Further from its share than is allowed.
+  bool is_out(Slot slot) const {
+    const double band = std::max(1.0, round_.limits().spread_max * round_.share(slot));
+    return std::abs(round_.surplus(slot)) > band + kEpsilon;
+  }
+  bool can_take(Slot slot) const { return !round_.is_filled(slot) && round_.has_place(slot); }
+
   bool give_one(Slot source) {
     const double surplus = round_.surplus(source);
     for (auto at = targets_.begin(); at != targets_.end();) {
       const auto [lack, target] = *at;
       // A move that lessens the sum of the squares of all surpluses; so the moves come to an end.
       if (surplus - lack <= 1 + kEpsilon || ++tries_ >= kSpreadTriesMax) return false;
-      if (round_.is_filled(target)) {
+      if (!can_take(target)) {
         at = targets_.erase(at);
         continue;
       }
       ++at;
       const Slot copyset = choose_copyset(source, target);
       if (copyset == kNoSlot) continue;
-      if (!round_.add_copy(copyset, source, target, Cause::kCopyset, Priority::kLow,
-                           "the one holds " + amount(surplus) +
-                               " replicas more than its share, "
-                               "the other " +
-                               amount(-lack) + " less")) {
-        continue;
-      }
-      reinsert(source, surplus);
-      reinsert(target, lack);
+      if (!move(copyset, source, target)) continue;
       return true;
     }
     return false;
   }
 
+  /// Where every copyset of the source has a member too near to the target, a third one takes a
+  /// copyset from the source and gives another to the target. That costs two copies, and is done
+  /// only for what is out of its bounds.
+  bool give_by_way(Slot source) {
+    const double surplus = round_.surplus(source);
+    const std::vector<std::pair<double, Slot>> all(targets_.begin(), targets_.end());
+    for (const auto& [lack, target] : all) {
+      if (surplus - lack <= 1 + kEpsilon) return false;
+      if (!is_out(source) && !is_out(target)) return false;  // nor are those that come now
+      // What is only busy now is waited for.
+      if (!can_take(target) || has_way(source, target)) continue;
+      for (const auto& [between, middle] : all) {
+        if (between >= surplus - kEpsilon) break;
+        if (++tries_ >= kSpreadTriesMax) return false;
+        if (middle == source || middle == target || !can_take(middle)) continue;
+        const Slot second = choose_copyset(middle, target);
+        if (second == kNoSlot || choose_copyset(source, middle, second) == kNoSlot) continue;
+        if (!move(second, middle, target)) continue;
+        // Should a limit forbid the other half now, it is a plain move in a later round.
+        const Slot first = choose_copyset(source, middle);
+        if (first != kNoSlot) move(first, source, middle);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// Whether a copyset could go from the one to the other, were it not for operators and limits.
+  bool has_way(Slot source, Slot target) const {
+    return std::ranges::any_of(round_.copysets_on(source),
+                               [&](Slot slot) { return is_apart(slot, source, target); });
+  }
+  bool is_apart(Slot slot, Slot source, Slot target) const {
+    const Copyset& copyset = round_.copyset(slot);
+    return copyset.has_voter(source) && !copyset.has_replica(target) &&
+           round_.crowding(slot, source, target) <= round_.crowding(slot);
+  }
+
+  bool move(Slot copyset, Slot source, Slot target) {
+    const double surplus = round_.surplus(source);
+    const double lack = round_.surplus(target);
+    if (!round_.add_copy(copyset, source, target, Cause::kCopyset, Priority::kLow,
+                         "chunkserver " + to_string(round_.chunkserver(source).id) + " holds " +
+                             std::to_string(round_.replicas(source)) + " replicas of a share of " +
+                             amount(round_.share(source)) + ", the other " +
+                             std::to_string(round_.replicas(target)) + " of " +
+                             amount(round_.share(target)))) {
+      return false;
+    }
+    reinsert(source, surplus);
+    reinsert(target, lack);
+    return true;
+  }
+
   /// A copyset to move: not one led by the source if that can be helped, and of those the one whose
   /// other members have met the target least.
-  Slot choose_copyset(Slot source, Slot target) {
+  Slot choose_copyset(Slot source, Slot target, Slot without = kNoSlot) {
     Slot best = kNoSlot;
     std::pair<bool, uint32_t> best_rank;
     for (Slot slot : round_.copysets_on(source)) {
       const Copyset& copyset = round_.copyset(slot);
-      if (copyset.has_replica(target) || !round_.is_settled(slot)) continue;
-      if (round_.crowding(slot, source, target) > round_.crowding(slot)) continue;
+      if (slot == without || !round_.is_settled(slot) || !is_apart(slot, source, target)) continue;
       const ChunkserverId sender = round_.chunkserver(copyset.leader).id;
       if (!round_.ledger().admits_copy(Priority::kLow, sender, round_.chunkserver(target).id,
                                        round_.cluster())) {

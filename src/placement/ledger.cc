@@ -48,8 +48,11 @@ bool Ledger::admits_copy(Priority priority, ChunkserverId sender, ChunkserverId 
       return false;
     }
   }
-  // A copy within one server counts twice on it: it reads and writes there.
-  if (from == to) return count_of(copies_by_server_, to) + 2 <= limits_.copies_per_server;
+  // A copy within one server counts twice on it: it reads and writes there. One is always let in.
+  if (from == to) {
+    const uint32_t running = count_of(copies_by_server_, to);
+    return running == 0 || running + 2 <= limits_.copies_per_server;
+  }
   return (from.is_none() || count_of(copies_by_server_, from) < limits_.copies_per_server) &&
          count_of(copies_by_server_, to) < limits_.copies_per_server;
 }
@@ -59,10 +62,10 @@ bool Ledger::admits_transfer(ChunkserverId target) const {
          count_of(transfers_by_chunkserver_, target) < limits_.transfers_per_chunkserver;
 }
 
-bool Ledger::admits_sender(ChunkserverId sender, const Cluster& cluster) const {
-  if (sender.is_none()) return true;
-  const ServerId from = server_of(cluster, sender);
-  return count_of(copies_by_chunkserver_, sender) < limits_.copies_per_chunkserver &&
+bool Ledger::admits_endpoint(ChunkserverId endpoint, const Cluster& cluster) const {
+  if (endpoint.is_none()) return true;
+  const ServerId from = server_of(cluster, endpoint);
+  return count_of(copies_by_chunkserver_, endpoint) < limits_.copies_per_chunkserver &&
          count_of(copies_by_server_, from) < limits_.copies_per_server;
 }
 

@@ -41,8 +41,8 @@ class Ledger {
   /// Whether there is a place for a copy from `sender` to `target`.
   bool admits_copy(Priority priority, ChunkserverId sender, ChunkserverId target,
                    const Cluster& cluster) const;
-  /// Whether `sender` may feed one more, whatever the target.
-  bool admits_sender(ChunkserverId sender, const Cluster& cluster) const;
+  /// Whether `endpoint` may feed or take one more, whatever the other end.
+  bool admits_endpoint(ChunkserverId endpoint, const Cluster& cluster) const;
   /// Whether any copy of this priority can be admitted: planners stop when not.
   bool has_room_for_copies(Priority priority) const;
   bool admits_transfer(ChunkserverId target) const;

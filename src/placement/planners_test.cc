@@ -47,6 +47,18 @@ TEST(Recovery, ReplacesALostReplicaInAZoneThatTheOthersAreNotIn) {
   EXPECT_EQ(planned.progress.copysets_degraded, 1u);
 }
 
+TEST(Recovery, AlsoOfAChunkserverThatNoLongerBelongsToThePool) {
+  Cluster cluster = make_cluster(4, 1, 1);
+  add(cluster, 1, ids_of({1, 2, 3}));
+  Chunkserver foreign = disk(3, 3, 3);
+  foreign.physical_pool = PoolId(2);
+  foreign.liveness = Liveness::kOffline;
+  ASSERT_TRUE(cluster.put_chunkserver(foreign).ok());
+  const Planned planned = plan(cluster);
+  ASSERT_EQ(planned.operators.size(), 1u);
+  EXPECT_EQ(planned.operators[0].target, ChunkserverId(4));
+}
+
 TEST(Recovery, UnstableIsNotLost) {
   Cluster cluster = make_cluster(4, 1, 1);
   add(cluster, 1, ids_of({1, 2, 3}));

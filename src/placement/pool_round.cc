@@ -182,7 +182,7 @@ Slot PoolRound::choose_target(Slot slot, Slot source, Priority priority) {
   const ChunkserverId sender =
       known.leader == kNoSlot ? ChunkserverId() : chunkserver(known.leader).id;
   // A leader that feeds enough others already: no target would be let in.
-  if (!ledger_.admits_sender(sender, cluster_)) return kNoSlot;
+  if (!ledger_.admits_endpoint(sender, cluster_)) return kNoSlot;
   struct Candidate {
     double surplus;
     Slot slot;

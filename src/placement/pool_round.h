@@ -79,6 +79,10 @@ class PoolRound {
   Slot leader(Slot copyset) const { return leader_[copyset]; }
   /// Whether its disk has no room for another replica, with those on their way.
   bool is_filled(Slot chunkserver) const;
+  /// Whether its disk and its server may take part in another copy now.
+  bool has_place(Slot slot) const {
+    return ledger_.admits_endpoint(chunkserver(slot).id, cluster_);
+  }
 
   Crowding crowding(Slot copyset) const;
   /// With `source` (kNoSlot: nobody) replaced by `target` (kNoSlot: by nobody).

@@ -74,10 +74,14 @@ std::vector<Loss> losses_of(PoolRound& round, const std::vector<Slot>& lost) {
 void plan_recovery(PoolRound& round) {
   std::vector<Slot> lost;
   size_t counted = 0;
-  for (Slot slot : round.members()) {
-    if (round.chunkserver(slot).liveness != Liveness::kOffline) continue;
+  // Not only the pool's members: one whose tags were changed may still hold replicas of it.
+  for (Slot slot = 0; slot < round.cluster().chunkservers().size(); ++slot) {
+    const Chunkserver& each = round.chunkserver(slot);
+    if (each.id.is_none() || each.liveness != Liveness::kOffline) continue;
+    const bool is_member = round.cluster().is_in_pool(each, round.pool());
+    if (!is_member && round.copysets_on(slot).empty()) continue;
     lost.push_back(slot);
-    counted += round.chunkserver(slot).service == Service::kRetired ? 0 : 1;
+    counted += is_member && each.service != Service::kRetired ? 1 : 0;
   }
   if (lost.empty()) return;
   const auto losses = losses_of(round, lost);
