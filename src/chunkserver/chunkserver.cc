@@ -235,7 +235,8 @@ io::Task<wire::HeartbeatRequest> Chunkserver::report() {
     entry->set_copyset(copyset->id().value());
     entry->set_epoch(status.epoch.value());
     entry->set_term(status.term.value());
-    entry->set_is_leader(status.is_leader);
+    // One that still applies its log serves nobody: whoever asks the MDS would be turned away.
+    entry->set_is_leader(copyset->node()->is_ready_leader());
     for (NodeId member : status.members) entry->add_members(member.value());
     if (auto chunks = store_->list(copyset->id())) {
       entry->set_chunks_count(static_cast<uint32_t>(chunks->size()));

@@ -80,6 +80,10 @@ Result<std::unique_ptr<Group>> Group::create(GroupHost& host, GroupId id, StateM
     e.type = static_cast<raft::EntryType>(entry.type);
     e.head = std::move(entry.head);
     e.payload.size_bytes = entry.payload_bytes;
+    if (e.index > snapshot->metadata.index) {
+      group->written_bytes_ += raft::encoded_bytes(e);
+      ++group->written_entries_;
+    }
     group->log_.append_recovered(std::move(e));
   }
   group->raw_ = TRY(raft::RawNode::create(

@@ -97,7 +97,10 @@ class Group {
   /// Out of service, for good: its waiters are told, and it takes no part any more.
   void fail(Error reason);
   bool drop_payload(LogIndex index, Term term);
+  bool can_snapshot() const;
   bool wants_snapshot() const;
+  /// What a restart would have to apply again.
+  uint64_t replay_bytes() const { return written_bytes_; }
   /// No new work begins, and everything that waits is told kClosed.
   void begin_stop();
 
@@ -144,7 +147,9 @@ class Group {
   void deliver(std::vector<raft::Message> responses);
   void deliver_when_durable(std::vector<raft::Message> responses);
   bool needs_payloads(const raft::Message& message) const;
+  struct PayloadReads;
   io::Task<Status> read_payloads(raft::Entries* entries);
+  io::Task<void> read_some_payloads(PayloadReads* reads);
   io::Task<void> send_with_payloads();
 
   // group_apply.cc
@@ -244,7 +249,7 @@ class Group {
   bool installing_ = false;
   bool saving_ = false;
   bool save_waits_ = false;     ///< for the batch that is being applied; no other begins
-  uint64_t written_bytes_ = 0;  ///< of entries since the last snapshot
+  uint64_t written_bytes_ = 0;  ///< of entries since the last snapshot: what a restart applies
   uint64_t written_entries_ = 0;
   uint32_t ticks_to_reprobe_ = 0;
 };

@@ -3,12 +3,15 @@
 
 namespace cairn::multiraft {
 
+bool Group::can_snapshot() const {
+  return !failed_ && !stopping_ && !saving_ && !installing_ &&
+         applied_ > log_.snapshot().value()->metadata.index;
+}
+
 bool Group::wants_snapshot() const {
   const HostOptions& options = host_.options();
-  return !failed_ && !stopping_ && !saving_ && !installing_ &&
-         (written_bytes_ >= options.snapshot_log_bytes ||
-          written_entries_ >= options.snapshot_log_entries) &&
-         applied_ > log_.snapshot().value()->metadata.index;
+  return can_snapshot() && (written_bytes_ >= options.snapshot_log_bytes ||
+                            written_entries_ >= options.snapshot_log_entries);
 }
 
 io::Task<Status> Group::wait_between_batches() {

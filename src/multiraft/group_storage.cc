@@ -88,16 +88,45 @@ bool Group::needs_payloads(const raft::Message& message) const {
   return std::ranges::any_of(message.entries, lacks_payload);
 }
 
+struct Group::PayloadReads {
+  std::span<raft::Entry> entries;
+  size_t next = 0;
+  size_t readers_count = 0;
+  std::optional<Error> failure;
+  io::Event reader_ended;
+};
+
 io::Task<Status> Group::read_payloads(raft::Entries* entries) {
   if (!std::ranges::any_of(*entries, lacks_payload)) co_return ok();
-  for (raft::Entry& entry : entries->mutable_view()) {
+  // One after the other a restart would take as long as the disk's latency times all entries.
+  constexpr size_t kReadersMax = 16;
+  PayloadReads reads{.entries = entries->mutable_view(),
+                     .reader_ended = io::Event(host_.env().executor)};
+  const size_t readers_count = std::min(kReadersMax, reads.entries.size());
+  reads.readers_count = readers_count;
+  for (size_t i = 0; i < readers_count; ++i) {
+    host_.env().executor.spawn(read_some_payloads(&reads));
+  }
+  while (reads.readers_count > 0) co_await reads.reader_ended.wait_next();
+  if (reads.failure) co_return *reads.failure;
+  co_return ok();
+}
+
+io::Task<void> Group::read_some_payloads(PayloadReads* reads) {
+  while (reads->next < reads->entries.size() && !reads->failure) {
+    raft::Entry& entry = reads->entries[reads->next++];
     if (!lacks_payload(entry)) continue;
-    entry.payload.bytes = CO_TRY(co_await host_.wal().read_payload(id_, entry.index));
-    if (entry.payload.bytes.size_bytes() != entry.payload.size_bytes) {
-      co_return error(Errc::kCorrupt, "the log holds another payload than the entry had");
+    auto bytes = co_await host_.wal().read_payload(id_, entry.index);
+    if (!bytes) {
+      reads->failure = bytes.error();
+    } else if (bytes->size_bytes() != entry.payload.size_bytes) {
+      reads->failure = error(Errc::kCorrupt, "the log holds another payload than the entry had");
+    } else {
+      entry.payload.bytes = std::move(*bytes);
     }
   }
-  co_return ok();
+  --reads->readers_count;
+  reads->reader_ended.notify_all();
 }
 
 io::Task<void> Group::send_with_payloads() {

@@ -40,6 +40,7 @@ Host::Host(io::Env env, NodeId self, rpc::Client& client, const PeerDirectory& p
       gate_(env.executor),
       durable_moved_(env.executor),
       created_(env.executor),
+      snapshot_taken_(env.executor),
       tick_timer_(env.clock, [this] { tick(); }),
       snapshot_timer_(env.clock, [this] { start_snapshots(); }),
       groups_gauge_(env.metrics.gauge("cairn_raft_groups", "Raft groups in service")),
@@ -314,17 +315,11 @@ void Host::tick_groups(bool beats) {
 
 void Host::start_snapshots() {
   if (gate_.is_closed() || disk_error_) return;
-  std::vector<std::pair<GroupId, Group::Keep>> wanted;
-  for (auto& [id, group] : groups_) {
-    if (group->wants_snapshot()) wanted.emplace_back(id, Group::Keep::kRetainedLog);
-  }
   const bool is_pressed = wal_->over_limit();
-  if (is_pressed) wanted = groups_in_the_way();
-  for (auto [id, keep] : wanted) {
+  const Group::Keep keep = is_pressed ? Group::Keep::kNothing : Group::Keep::kRetainedLog;
+  for (GroupId id : is_pressed ? groups_in_the_way() : groups_to_save()) {
     if (snapshots_count_ >= options_.snapshots_at_once_max) break;
-    ++snapshots_count_;
-    last_snapshot_of_ = id;
-    env_.executor.spawn(snapshot(id, keep));
+    start_snapshot(id, keep);
   }
   snapshot_timer_.arm_after(is_pressed ? options_.snapshot_check_interval / kPressedChecks
                                        : options_.snapshot_check_interval);
@@ -332,16 +327,49 @@ void Host::start_snapshots() {
 
 /// Those whose entries hold the oldest segments, beginning behind the one that had its turn last:
 /// one that cannot give way yet does not keep the others from it.
-std::vector<std::pair<GroupId, Group::Keep>> Host::groups_in_the_way() const {
-  const size_t count = kPinningGroupsMax + out_of_service_.size();
-  std::vector<std::pair<GroupId, Group::Keep>> found;
-  for (GroupId id : wal_->groups_pinning_oldest(count)) {
-    if (groups_.contains(id)) found.emplace_back(id, Group::Keep::kNothing);
-  }
-  const auto next = std::ranges::upper_bound(found, last_snapshot_of_, {},
-                                             &std::pair<GroupId, Group::Keep>::first);
-  std::ranges::rotate(found, next);
+std::vector<GroupId> Host::groups_in_the_way() const {
+  std::vector<GroupId> found =
+      wal_->groups_pinning_oldest(kPinningGroupsMax + out_of_service_.size());
+  std::erase_if(found, [this](GroupId id) { return !groups_.contains(id); });
+  std::ranges::rotate(found, std::ranges::upper_bound(found, last_snapshot_of_));
   return found;
+}
+
+/// Those with most to apply again first.
+std::vector<GroupId> Host::groups_by_replay() const {
+  std::vector<std::pair<uint64_t, GroupId>> sizes;
+  for (const auto& [id, group] : groups_) {
+    if (group->can_snapshot()) sizes.emplace_back(group->replay_bytes(), id);
+  }
+  std::ranges::sort(sizes, std::greater());
+  std::vector<GroupId> ids;
+  ids.reserve(sizes.size());
+  for (const auto& [bytes, id] : sizes) ids.push_back(id);
+  return ids;
+}
+
+std::vector<GroupId> Host::groups_to_save() const {
+  uint64_t replay_bytes = 0;
+  bool any_wants = false;
+  for (const auto& [id, group] : groups_) {
+    replay_bytes += group->replay_bytes();
+    any_wants |= group->wants_snapshot();
+  }
+  if (!any_wants && replay_bytes <= options_.replay_bytes_max) return {};
+  std::vector<GroupId> ids = groups_by_replay();
+  std::erase_if(ids, [&](GroupId id) {
+    const Group& group = *groups_.at(id);
+    const bool in_excess = replay_bytes > options_.replay_bytes_max;
+    if (in_excess) replay_bytes -= group.replay_bytes();
+    return !in_excess && !group.wants_snapshot();
+  });
+  return ids;
+}
+
+void Host::start_snapshot(GroupId id, Group::Keep keep) {
+  ++snapshots_count_;
+  last_snapshot_of_ = id;
+  env_.executor.spawn(snapshot(id, keep));
 }
 
 io::Task<void> Host::snapshot(GroupId id, Group::Keep keep) {
@@ -349,14 +377,32 @@ io::Task<void> Host::snapshot(GroupId id, Group::Keep keep) {
     if (Status taken = co_await found->take_snapshot(keep); !taken) {
       env_.logger.warn("a snapshot was not taken; the log stays",
                        {{"group", id}, {"why", taken.error().message()}});
+    } else if (snapshot_timer_.armed()) {
+      snapshot_timer_.arm_after(Duration::zero());  // the next one need not wait for the interval
     }
   }
   --snapshots_count_;
+  snapshot_taken_.notify_all();
+}
+
+io::Task<void> Host::save_groups() {
+  const Instant until = env_.clock.now() + options_.save_at_stop_max;
+  for (GroupId id : groups_by_replay()) {
+    while (snapshots_count_ >= options_.snapshots_at_once_max) {
+      co_await snapshot_taken_.wait_next();
+    }
+    if (disk_error_ || env_.clock.now() >= until) break;
+    if (Group* found = group(id); found && found->can_snapshot()) {
+      start_snapshot(id, Group::Keep::kRetainedLog);
+    }
+  }
+  while (snapshots_count_ > 0) co_await snapshot_taken_.wait_next();
 }
 
 io::Task<void> Host::stop() {
-  tick_timer_.disarm();
   snapshot_timer_.disarm();
+  if (wal_ && !disk_error_) co_await save_groups();
+  tick_timer_.disarm();
   for (auto& [id, group] : groups_) group->begin_stop();
   durable_moved_.notify_all();
   co_await gate_.close();

@@ -110,8 +110,12 @@ class Host final : private GroupHost,
   void release_bound_to(NodeId leader, Group::LeaderIs leader_is);
   void tell_peer_news(NodeId peer);
   void start_snapshots();
-  std::vector<std::pair<GroupId, Group::Keep>> groups_in_the_way() const;
+  std::vector<GroupId> groups_in_the_way() const;
+  std::vector<GroupId> groups_by_replay() const;
+  std::vector<GroupId> groups_to_save() const;
+  void start_snapshot(GroupId id, Group::Keep keep);
   io::Task<void> snapshot(GroupId id, Group::Keep keep);
+  io::Task<void> save_groups();
   void shrink_cache();
 
   io::Env env_;
@@ -132,6 +136,7 @@ class Host final : private GroupHost,
   std::map<GroupId, std::string> out_of_service_;
   std::set<GroupId> creating_;  ///< bounded by the callers of create()
   io::Event created_;           ///< one of creating_ is done
+  io::Event snapshot_taken_;    ///< or has failed
   std::vector<Group*> ready_;
   std::deque<std::pair<wal::Lsn, GroupId>> durable_notices_;  ///< ascending
   std::vector<GroupId> ticking_;  ///< those that are not quiet; at most once each

@@ -519,6 +519,45 @@ TEST(Host, ANodeWithoutItsLogAndOneWithAnothersLogDoNotStart) {
   EXPECT_EQ(only.node(), nullptr);
 }
 
+TEST(Host, WhatARestartAppliesAgainIsBoundedOverAllGroups) {
+  HostOptions options;
+  options.replay_bytes_max = 1 * kMiB;  // far below what each group takes a snapshot after
+  TestBed bed({.members_count = 1, .members_started = 1, .raft = options});
+  Member& only = bed.member(1);
+  for (uint64_t i = 1; i <= 8; ++i) bed.create(GroupId(i));
+  for (uint64_t i = 1; i <= 8; ++i) bed.wait_leader(30s, GroupId(i));
+  const auto saves = [&] {
+    size_t count = 0;
+    for (uint64_t i = 1; i <= 8; ++i) count += only.ledger(GroupId(i)).saves;
+    return count;
+  };
+  for (int round = 0; round < 10; ++round) {
+    for (uint64_t i = 1; i <= 8; ++i) {
+      ASSERT_TRUE(bed.apply(only, "x", bed.payload(only, 16 * kKiB, 1), GroupId(i)).ok());
+    }
+  }
+  EXPECT_EQ(saves(), 0u);  // 1.25 MiB were written before the next look at it
+  bed.world.run_for(3s);
+  EXPECT_GE(saves(), 2u) << "two groups hold more than the excess";
+  EXPECT_LE(saves(), 4u) << "not all of them: the others stay below the bound";
+}
+
+TEST(Host, AStopLeavesNothingToApplyAgain) {
+  TestBed bed({.members_count = 1, .members_started = 1});
+  bed.create();
+  Member& only = bed.wait_leader();
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(bed.apply(only, std::to_string(i)).ok());
+  EXPECT_EQ(only.ledger().saves, 0u);
+  bed.world.run(only.machine(), only.stop(), 10s);
+  EXPECT_EQ(only.ledger().saves, 1u);
+  only.crash(sim::CrashKind::kKill);
+  only.start();
+  bed.wait_leader();
+  EXPECT_EQ(only.ledger().recovers, 1u);
+  EXPECT_EQ(only.ledger().values.size(), 50u);
+  EXPECT_EQ(only.ledger().last, LogIndex()) << "all came with the snapshot";
+}
+
 // ---- payloads
 
 TEST(Host, PayloadsThatLeftMemoryAreReadBackForApplyAndForSending) {

@@ -30,11 +30,15 @@ struct HostOptions {
   size_t cached_payload_bytes_max = 128 * kMiB;
 
   /// A group takes a snapshot after so much log of its own...
-  uint64_t snapshot_log_bytes = 64 * kMiB;
+  uint64_t snapshot_log_bytes = 32 * kMiB;
   uint64_t snapshot_log_entries = 65'536;
   /// ...and keeps so much of it for members that lag.
-  uint64_t retained_log_bytes = 32 * kMiB;
+  uint64_t retained_log_bytes = 16 * kMiB;
   uint64_t retained_log_entries = 32'768;
+  /// Of all groups together, what a restart would apply again; above it those with most take one.
+  uint64_t replay_bytes_max = 512 * kMiB;
+  /// A stop takes snapshots for so long, so that the next start has little to apply.
+  Duration save_at_stop_max = 5s;
   size_t snapshots_at_once_max = 2;
   Duration snapshot_check_interval = 1s;
   /// Between two tries to fetch a snapshot.
