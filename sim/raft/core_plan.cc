@@ -11,6 +11,7 @@ CorePlan draw_core_plan(Rng& rng) {
   config.check_quorum = rng.chance(0.7);
   config.pre_vote = rng.chance(0.7);
   config.step_down_on_removal = true;
+  config.hold_proposals_on_removal = true;
   config.inflight_messages_max = rng.between(1, 8);
   config.size_per_message_max = rng.chance(0.5) ? 1 : rng.between(1, 400);
   config.committed_size_per_ready_max = rng.between(1, 400);

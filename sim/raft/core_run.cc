@@ -67,7 +67,6 @@ class CoreRun {
     LogIndex applied;
     raft::ConfState conf_state;
     bool is_slow = false;
-    Term resigns_in;  ///< a leader that removes itself
   };
   struct Read {
     uint64_t node = 0;
@@ -135,10 +134,6 @@ class CoreRun {
     member(id).raw->check_invariants();
   }
 
-  /// A leader that has begun to remove itself proposes no more: entries behind its removal that no
-  /// other has would make it refuse its vote to all others, who may still need it (pitfall 3).
-  static bool is_resigning(const Member& m) { return m.resigns_in == m.raw->term(); }
-
   void tick(uint64_t id) {
     ++inputs_count_;
     member(id).raw->tick();
@@ -146,7 +141,6 @@ class CoreRun {
 
   void propose(uint64_t id) {
     ++inputs_count_;
-    if (is_resigning(member(id))) return;
     ++proposals_count_;
     (void)member(id).raw->propose(Buffer::copy_of("p" + std::to_string(proposals_count_)));
   }
@@ -219,7 +213,7 @@ class CoreRun {
 
   void change_members(uint64_t id) {
     Member& m = member(id);
-    if (!m.raw->is_leader() || is_resigning(m)) return;
+    if (!m.raw->is_leader()) return;
     std::vector<raft::ConfChangeSingle> changes(rng_.chance(0.5) ? 1 : rng_.between(0, 3));
     for (raft::ConfChangeSingle& single : changes) {
       constexpr raft::ConfChangeType kTypes[] = {
@@ -230,13 +224,9 @@ class CoreRun {
     const auto transition = rng_.chance(0.5)
                                 ? raft::ConfChangeTransition::kAuto
                                 : static_cast<raft::ConfChangeTransition>(rng_.below(3));
-    const bool resigns = std::ranges::any_of(changes, [id](const raft::ConfChangeSingle& single) {
-      return single.node == NodeId(id) && single.type != raft::ConfChangeType::kAddVoter;
-    });
     const raft::ConfChangeV2 change(transition, std::move(changes));
     if (!m.raw->propose_conf_change(change).ok()) return;
     count("configuration change proposed");
-    if (resigns) m.resigns_in = m.raw->term();
     // Another one at once: it has to wait, or to become an empty entry.
     if (rng_.chance(0.3)) change_members(id);
   }
@@ -368,7 +358,6 @@ class CoreRun {
     const uint64_t to = message.to.value();
     const uint64_t index = message.index.value();
     fingerprint_.mix((to << 48) ^ (static_cast<uint64_t>(message.type) << 40) ^ index);
-    if (message.type == raft::MessageType::kPropose && is_resigning(member(to))) return;
     const Status outcome = member(to).raw->step(std::move(message));
     if (!outcome && outcome.code() == Errc::kCorrupt) {
       blame("node " + std::to_string(to) + ": " + outcome.error().message());

@@ -27,6 +27,7 @@ raft::Config core_config(const GroupHost& host, const HostOptions& options, io::
   // A proposal that is passed on could be applied after its client was told to retry elsewhere.
   config.disable_proposal_forwarding = true;
   config.step_down_on_removal = true;
+  config.hold_proposals_on_removal = true;
   return config;
 }
 

@@ -73,6 +73,12 @@ struct Config {
   bool disable_conf_change_validation = false;
   /// A leader that a configuration change removes or demotes steps down when it applies it.
   bool step_down_on_removal = false;
+  /// A leader that has a change in its log which ends its own vote takes no proposals until it has
+  /// applied it. Behind the change it could gather entries that nobody else has, and then refuse
+  /// its vote to all others for their shorter logs: those who do not know yet that it is gone may
+  /// need that vote, and it campaigns no more itself. So a group that may have two voters, or one
+  /// of three down, wants this.
+  bool hold_proposals_on_removal = false;
 };
 
 /// Fills in what 0 stands for. Errors: kInvalidArgument.

@@ -17,6 +17,23 @@ Result<ConfState> Raft::apply_conf_change(const ConfChangeV2& change) {
   return state;
 }
 
+// See Config::hold_proposals_on_removal.
+void Raft::note_own_removal(const ConfChangeV2& change, LogIndex index) {
+  const auto outcome = Changer(tracker_, log_.last_index()).apply(change);
+  if (outcome && !outcome->config.voters.contains(id_)) leaving_index_ = index;
+}
+
+// A new leader may find its removal in the log, proposed by an earlier one. There is at most one
+// change that is not applied: what is committed is, or it would not have campaigned.
+void Raft::find_own_removal() {
+  const auto at = find_conf_change(log_.applied() + 1, log_.last_index() + 1);
+  if (!at) return;
+  const auto entry = log_.slice(*at, *at + 1, 0);
+  CHECK(entry && entry->size() == 1);
+  const auto change = decode_conf_change(entry->front().head.view());
+  if (change) note_own_removal(*change, *at);
+}
+
 Status Raft::check_conf_change(const ConfChangeV2& change) const {
   const bool joint = tracker_.config.voters.is_joint();
   std::string why;

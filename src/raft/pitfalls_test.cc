@@ -151,6 +151,72 @@ TEST(Pitfall3, AChangeThatIsHalfWayLeavesSomebodyToLead) {
   }
 }
 
+// A leader that removed itself knows it; the only other voter does not, and needs its vote.
+TEST(Pitfall3, ALeaderThatLeavesGathersNothingThatOthersWouldLack) {
+  Config config = careful();
+  config.hold_proposals_on_removal = config.step_down_on_removal = true;
+  TestGroup group(2, config);
+  group.elect(1);
+  ASSERT_TRUE(group[1].propose_conf_change(change("r1")).ok());
+  EXPECT_EQ(group[1].propose(Buffer::copy_of("late")).code(), Errc::kUnavailable);
+  work_off(group, 1);
+  deliver_only(group, 2);
+  work_off(group, 2);
+  deliver_only(group, 1);
+  work_off(group, 1);
+  ASSERT_EQ(to_string(group[1].config()), "voters=(2)");
+  ASSERT_EQ(group[1].role(), Role::kFollower);
+  group.in_flight().clear();  // 2 does not hear of it
+  ASSERT_EQ(to_string(group[2].config()), "voters=(1 2)");
+  for (int i = 0; i < 100 && !group[2].is_leader(); ++i) {
+    group.tick(2);
+    group.tick(1);
+  }
+  EXPECT_TRUE(group[2].is_leader());
+  EXPECT_EQ(to_string(group[2].config()), "voters=(2)");
+}
+
+TEST(Pitfall3, ANewLeaderThatFindsItsOwnRemovalHoldsProposalsToo) {
+  Config config = careful();
+  config.hold_proposals_on_removal = config.step_down_on_removal = true;
+  TestGroup group(3, config);
+  group.elect(1);
+  ASSERT_TRUE(group[1].propose_conf_change(change("r2")).ok());
+  work_off(group, 1);
+  deliver_only(group, 2);
+  work_off(group, 2);
+  group.in_flight().clear();
+  group.isolate(1);
+  for (int i = 0; i < 30; ++i) group[3].tick();  // its lease runs out
+  group[2].campaign();
+  for (int i = 0; i < 6 && !group[2].is_leader(); ++i) {
+    work_off(group, 2);
+    deliver_only(group, 3);
+    work_off(group, 3);
+    deliver_only(group, 2);
+  }
+  ASSERT_TRUE(group[2].is_leader());
+  EXPECT_FALSE(group[2].propose(Buffer::copy_of("late")).ok());
+}
+
+TEST(Pitfall3, ProposalsGoOnWhenTheLeaderStaysAVoter) {
+  Config config = careful();
+  config.hold_proposals_on_removal = true;
+  TestGroup group(3, config);
+  group.elect(1);
+  ASSERT_TRUE(group[1].propose_conf_change(change("r3")).ok());
+  EXPECT_TRUE(group[1].propose(Buffer::copy_of("a")).ok());
+  group.settle();
+  // Joint: it votes in the old half until that is left.
+  ConfChangeV2 joint = change("r1 v4");
+  joint.transition = ConfChangeTransition::kJointExplicit;
+  ASSERT_TRUE(group[1].propose_conf_change(joint).ok());
+  EXPECT_TRUE(group[1].propose(Buffer::copy_of("b")).ok());
+  group.settle();
+  ASSERT_TRUE(group[1].propose_conf_change(ConfChangeV2()).ok());
+  EXPECT_FALSE(group[1].propose(Buffer::copy_of("c")).ok());
+}
+
 TEST(Pitfall7, AJointConfigurationIsLeftOnceAndNotBeforeItIsApplied) {
   Config config;
   config.committed_size_per_ready_max = 1;  // entries are applied one by one

@@ -13,6 +13,10 @@ Status Raft::propose(Message message) {
           " is in progress; dropping proposal");
     return dropped();
   }
+  if (hold_proposals_on_removal_ && leaving_index_ > log_.applied()) {
+    debug(id_, " [term ", term_, "] is about to leave the voters; dropping proposal");
+    return dropped();
+  }
   LogIndex index = log_.last_index();
   for (Entry& entry : message.entries.mutable_view()) {
     ++index;
@@ -41,6 +45,7 @@ void Raft::check_proposed_conf_change(Entry& entry, LogIndex index) {
     entry = Entry();
   } else {
     pending_conf_index_ = index;
+    if (hold_proposals_on_removal_) note_own_removal(*change, index);
   }
 }
 

@@ -29,6 +29,7 @@ Raft::Raft(const Config& config)
       disable_proposal_forwarding_(config.disable_proposal_forwarding),
       disable_conf_change_validation_(config.disable_conf_change_validation),
       step_down_on_removal_(config.step_down_on_removal),
+      hold_proposals_on_removal_(config.hold_proposals_on_removal),
       read_only_option_(config.read_only_option),
       priority_(config.priority),
       log_(*config.storage, config.committed_size_per_ready_max),
@@ -147,6 +148,7 @@ void Raft::reset(Term term) {
     if (id == id_) progress.match = last;
   }
   pending_conf_index_ = LogIndex(0);
+  leaving_index_ = LogIndex(0);
   uncommitted_bytes_ = 0;
   lease_void_ = false;
   reads_.clear();
@@ -193,6 +195,7 @@ void Raft::become_leader() {
   // There may be a configuration change in the log that is not applied yet; looking would cost a
   // scan, and waiting costs a moment.
   pending_conf_index_ = log_.last_index();
+  if (hold_proposals_on_removal_) find_own_removal();
   trace("become_leader");
   // An entry of the own term makes all before it committable.
   CHECK(append_entries(Entries::of({})), "an empty entry is within any limit");

@@ -167,6 +167,8 @@ class Raft {
   // membership.cc
   ConfState install(Changer::Outcome outcome);
   void replicate_to_new_configuration();
+  void note_own_removal(const ConfChangeV2& change, LogIndex index);
+  void find_own_removal();
 
   // reset.cc
   void resume_reset();
@@ -240,6 +242,7 @@ class Raft {
   const bool disable_proposal_forwarding_;
   const bool disable_conf_change_validation_;
   const bool step_down_on_removal_;
+  const bool hold_proposals_on_removal_;
   const ReadOnlyOption read_only_option_;
 
   // Durable: see HardState.
@@ -257,6 +260,8 @@ class Raft {
   /// Leader only: no configuration change is proposed before this index is applied. It is set
   /// generously (to the last index, on election), since it only delays.
   LogIndex pending_conf_index_;
+  /// Leader only: the change that ends its own vote, if it has proposed one in this term.
+  LogIndex leaving_index_;
   /// A reset that is in the log and not applied: its configuration is in force already, and changes
   /// that stand before it in the log change nothing any more.
   std::optional<ConfChangeV2> pending_reset_;
