@@ -19,6 +19,9 @@ enum class PlantedBug : uint8_t {
   kReadBeforeTerm,      ///< a leader answers reads before it has committed in its own term
   kVoteNotRestored,     ///< whom a member voted for is not read back at restart
   kQuarantineIgnored,   ///< a group whose log lost records takes part
+  kBondOfAnyEpoch,      ///< a leader's lease rests on followers that have left their bond
+  kVouchKept,           ///< a host beats on as before although it has lost a leadership
+  kRestUnacknowledged,  ///< a leader goes quiet before its followers know what is committed
   kSnapshotInBatch,     ///< a snapshot is taken while the state machine is ahead of its index
   // raft
   kVoteTwice,            ///< a member votes for every candidate of a term

@@ -183,6 +183,8 @@ class Group {
   bool may_vote(Instant now);
   uint32_t rank_without(NodeId leader) const;
   void note_bond(NodeId follower, uint64_t epoch, LogIndex commit);
+  /// The follower's host answers in the epoch in which the follower was bound.
+  bool bond_holds(const FollowerBond& bond) const;
   /// Null unless it holds now.
   const FollowerBond* bond_with(NodeId follower) const;
   bool is_at_rest() const;

@@ -71,9 +71,14 @@ void Group::note_bond(NodeId follower, uint64_t epoch, LogIndex commit) {
   bonds_.push_back({.follower = follower, .epoch = epoch, .commit = commit});
 }
 
+bool Group::bond_holds(const FollowerBond& bond) const {
+  return bond.epoch == host_.beats().epoch_of(bond.follower) ||
+         is_planted(PlantedBug::kBondOfAnyEpoch);
+}
+
 const Group::FollowerBond* Group::bond_with(NodeId follower) const {
   for (const FollowerBond& bond : bonds_) {
-    if (bond.follower == follower && bond.epoch == host_.beats().epoch_of(follower)) return &bond;
+    if (bond.follower == follower && bond_holds(bond)) return &bond;
   }
   return nullptr;
 }
@@ -103,8 +108,9 @@ bool Group::is_at_rest() const {
 bool Group::is_at_rest(NodeId follower, LogIndex last) const {
   const raft::Progress* progress = raw_->progress(follower);
   const FollowerBond* bond = bond_with(follower);
-  return progress && bond && progress->state == raft::ProgressState::kReplicate &&
-         progress->match == last && bond->commit == last;
+  if (!progress || !bond || progress->state != raft::ProgressState::kReplicate) return false;
+  if (is_planted(PlantedBug::kRestUnacknowledged)) return true;
+  return progress->match == last && bond->commit == last;
 }
 
 void Group::on_peer_news(NodeId peer) {

@@ -58,7 +58,7 @@ bool Group::lease_valid(Instant now) {
   if (lease_.valid_at(now, voters(), voters_outgoing())) return true;
   // The group is quiet: the answers to its host's beats stand for those to its heartbeats.
   for (const FollowerBond& bond : bonds_) {
-    if (bond.epoch != host_.beats().epoch_of(bond.follower)) continue;
+    if (!bond_holds(bond)) continue;
     lease_.on_answer(bond.follower, host_.beats().answered_stamp(bond.follower));
   }
   return lease_.valid_at(now, voters(), voters_outgoing());

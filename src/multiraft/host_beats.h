@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/planted_bug.h"
 #include "base/units.h"
 
 namespace cairn::multiraft {
@@ -52,7 +53,9 @@ class HostBeats {
   // ---- the leader's half: of `follower`, who answers our beats
   uint64_t vouch() const { return vouch_; }
   /// A group is no longer led here.
-  void disown() { ++vouch_; }
+  void disown() {
+    if (!is_planted(PlantedBug::kVouchKept)) ++vouch_;
+  }
   /// True if it answers again after a silence, or under another epoch: bonds are to be renewed.
   bool on_answer(NodeId follower, uint64_t epoch, Instant stamp, Instant now);
   bool answers(NodeId follower) const;
