@@ -1,6 +1,7 @@
 #include "store/wal/live_index.h"
 
 #include <algorithm>
+#include <ranges>
 
 namespace cairn::wal {
 
@@ -106,6 +107,7 @@ void LiveIndex::load(uint64_t id, const ReplayedGroup& replayed) {
     count_entry(ref, 1);
     group.live_bytes += bytes_of_entry(ref);
     live_bytes_ += bytes_of_entry(ref);
+    group.is_in_order &= group.entries.empty() || group.entries.back().sequence <= ref.sequence;
     group.entries.push_back(ref);
   }
 }
@@ -122,6 +124,7 @@ void LiveIndex::stage_entry(GroupId id, const RecordHeader& entry, Lsn lsn) {
     CHECK(!group.has_snapshot || index == group.snapshot_index + 1,
           "behind its snapshot a log goes on without a hole");
     group.first = index;
+    group.is_in_order = true;
   }
   CHECK(group.first + group.entries.size() == index, "entries follow each other without a hole");
   const EntryRef ref = staged_ref(entry, lsn);
@@ -138,6 +141,7 @@ bool LiveIndex::stage_move(const LiveEntry& from, Lsn lsn) {
   EntryRef& ref = group.entries[from.index - group.first];
   if (ref != from.ref) return false;
   count_entry(ref, -1);
+  group.is_in_order = false;
   ref.sequence = 0;
   ref.staged_lsn = static_cast<uint32_t>(lsn.value());
   return true;
@@ -233,9 +237,13 @@ std::vector<GroupId> LiveIndex::groups_in(uint64_t sequence_max, size_t count) c
   std::vector<GroupId> found;
   for (const auto& [id, group] : groups_) {
     if (found.size() == count) break;
-    const bool pins = std::ranges::any_of(group.entries, [&](const EntryRef& ref) {
+    const auto stands_in = [sequence_max](const EntryRef& ref) {
       return ref.is_placed() && ref.sequence <= sequence_max;
-    });
+    };
+    // In order the first entry stands lowest: thousands of others need not be looked at.
+    const size_t looked_at =
+        group.is_in_order ? std::min<size_t>(1, group.entries.size()) : group.entries.size();
+    const bool pins = std::ranges::any_of(group.entries | std::views::take(looked_at), stands_in);
     if (pins) found.push_back(GroupId(id));
   }
   return found;
@@ -272,8 +280,12 @@ void LiveIndex::check_invariants() const {
   uint64_t live_bytes = 0;
   for (const auto& [id, group] : groups_) {
     uint64_t group_bytes = 0;
+    uint64_t lowest = 0;
     for (const EntryRef& ref : group.entries) {
       group_bytes += bytes_of_entry(ref);
+      const uint64_t sequence = ref.is_placed() ? ref.sequence : UINT64_MAX;
+      CHECK(!group.is_in_order || sequence >= lowest, "entries are in order unless moved");
+      lowest = sequence;
       if (!ref.is_placed()) continue;
       ++recounted[ref.sequence].live_entries;
       recounted[ref.sequence].live_bytes += bytes_of_entry(ref);

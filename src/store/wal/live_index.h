@@ -66,6 +66,9 @@ struct GroupUse {
   SmallRef snapshot_ref;
   SmallRef quarantine_ref;
   uint64_t live_bytes = 0;
+  /// None of the entries was moved: they stand in the log in the order of their indexes, the placed
+  /// ones before the staged.
+  bool is_in_order = true;
 
   LogIndex last() const { return first + entries.size() - 1; }
 };
