@@ -20,6 +20,7 @@ namespace {
 constexpr uint64_t kEntriesPerMark = 32;
 constexpr uint64_t kFloorFileBytes = 256 * kMiB;
 constexpr int kRoundsCount = 3;
+constexpr int kWarmUpRoundsMax = 16;
 
 struct Measured {
   double rate = 0;       ///< records a second
@@ -31,12 +32,22 @@ struct Measured {
   double bytes_per_flush = 0;
 };
 
+/// Until the log turns over segments that it has: those were written once before.
+void warm_up(BenchLog& log) {
+  uint64_t created = 0;
+  for (int round = 0; round < kWarmUpRoundsMax; ++round) {
+    log.run_for(0.5);
+    const auto stats = log.wal().stats();
+    if (stats.segments_created == created && stats.segments_recycled > 0) return;
+    created = stats.segments_created;
+  }
+}
+
 Measured run_wal(const std::string& directory, size_t depth, double seconds) {
   remove_log(directory);
   BenchLog log(directory, depth, kEntriesPerMark);
-  log.open({.segments_ready_min = 4});
-  // The segments that the run will turn over are written once before it begins.
-  log.run_for(1);
+  log.open({});
+  warm_up(log);
   const auto before = log.wal().stats();
   const uint64_t done_before = log.load().done();
   const double cpu_before = seconds_of(CLOCK_PROCESS_CPUTIME_ID);

@@ -108,6 +108,7 @@ void Replay::accept(const ScannedBatch& batch) {
   if (first_sequence_ == 0) first_sequence_ = header.sequence;
   last_sequence_ = header.sequence;
   last_end_bytes_ = batch.end_bytes();
+  if (segments_.back().first_accepted == 0) segments_.back().first_accepted = header.number;
   oldest_sequence_ = std::max(oldest_sequence_, header.oldest_sequence);
   size_t damaged_at = 0;
   for (size_t i = 0; i < batch.view.records.size(); ++i) {
@@ -230,7 +231,11 @@ void Replay::check_end(uint64_t segment_bytes_min) {
 /// A segment below the oldest sequence may be gone, or half recycled: nothing in it counts.
 void Replay::drop_old_gaps() {
   const auto oldest = std::ranges::find(segments_, oldest_sequence_, &SegmentFacts::sequence);
-  const uint64_t first_batch = oldest == segments_.end() ? 0 : oldest->first_batch.value_or(0);
+  uint64_t first_batch = oldest == segments_.end() ? 0 : oldest->first_batch.value_or(0);
+  // A header that claims to begin behind what later segments hold cannot tell what was before it.
+  for (auto later = oldest; later != segments_.end(); ++later) {
+    if (later->first_accepted != 0 && later->first_accepted < first_batch) first_batch = 0;
+  }
   // Ids of gaps are positions: those that are dropped stay as known ones until the groups are
   // judged.
   for (Gap& gap : gaps_) {

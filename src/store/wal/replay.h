@@ -78,8 +78,9 @@ class Replay {
   struct SegmentFacts {
     uint64_t sequence = 0;
     uint64_t file_bytes = 0;
-    std::optional<uint64_t> first_batch;
+    std::optional<uint64_t> first_batch;  ///< as its header says
     std::optional<uint64_t> unreadable_bytes;
+    uint64_t first_accepted = 0;  ///< number of the first batch that counts; 0: none does
   };
   enum class Verdict : uint8_t { kAccept, kIgnore, kCut };
 

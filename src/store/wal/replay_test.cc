@@ -59,6 +59,7 @@ class WalReplay : public ::testing::Test {
         if (made.is_torn) found.damaged.push_back(0);
         scan.batches.push_back(found);
       }
+      if (claimed_first_ != 0 && sequence == 1) scan.header->first_batch = claimed_first_;
       if (!is_gone_[sequence]) replay.add_segment(scan, limit);
     }
     replay.finish(kSegmentBytesMin);
@@ -87,6 +88,7 @@ class WalReplay : public ::testing::Test {
 
   std::deque<Made> made_;
   std::map<uint64_t, bool> is_gone_;
+  uint64_t claimed_first_ = 0;  ///< what the first segment's header says; 0: the truth
   uint64_t sequence_ = 1;
   uint64_t number_ = 1;
   uint64_t hash_ = 0;
@@ -103,6 +105,18 @@ TEST_F(WalReplay, ATornBatchBeyondTheMarkEndsTheLogAndWhatIsBehindIt) {
   EXPECT_TRUE(replayed.gaps().empty());
   EXPECT_EQ(replayed.batches_cut(), 2u);
   EXPECT_EQ(replayed.last_batch(), 1u);
+}
+
+TEST_F(WalReplay, AHeaderThatClaimsToBeginBehindLaterSegmentsHidesNoGap) {
+  batch({entry(1, 1)}, 0).is_missing = true;
+  batch({entry(1, 2)}, 1).is_missing = true;
+  next_segment();
+  batch({moved(1, 2)}, 2);
+  batch({}, 3);
+  claimed_first_ = 1000;
+  const Replay replayed = replay();
+  EXPECT_EQ(replayed.gaps().size(), 1u);
+  EXPECT_NE(replayed.groups().at(1).quarantine_reason, "");
 }
 
 TEST_F(WalReplay, ATornBatchUnderTheMarkIsRotOfItsRecord) {
