@@ -111,7 +111,7 @@ Result<SegmentHeader> decode_segment_header(ByteView block, uint64_t sequence) {
                                          "; this program reads version 1");
   }
   const bool sane = header.sequence == sequence && header.token != 0 && header.first_batch != 0 &&
-                    header.previous_sequence < sequence;
+                    header.first_batch < kBatchesMax && header.previous_sequence < sequence;
   if (!sane) return corrupt("the segment header contradicts itself");
   return header;
 }
@@ -175,7 +175,8 @@ Result<BatchView> decode_batch(ByteView bytes, uint64_t sequence, uint64_t token
   if (header.token == 0 || (token != 0 && header.token != token)) {
     return corrupt("a batch of another store");
   }
-  if (header.number == 0 || header.durable_up_to >= header.number) {
+  if (header.number == 0 || header.number >= kBatchesMax || header.durable_up_to >= header.number ||
+      header.oldest_sequence > sequence) {
     return corrupt("a batch with impossible numbers");
   }
   ByteView rest = descriptor.subspan(sizeof(BatchHeader), header.records_bytes);

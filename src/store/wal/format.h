@@ -28,6 +28,7 @@ inline constexpr uint64_t kDescriptorBytesMax = 4 * kMiB;
 inline constexpr uint64_t kSegmentBytesMin = 256 * kKiB;
 inline constexpr uint64_t kSegmentBytesMax = 64 * kMiB;  // block numbers fit 16 bits
 static_assert(kSegmentBytesMax / kBlockBytes <= 65536);
+inline constexpr uint64_t kBatchesMax = uint64_t{1} << 62;  ///< more than a disk can wear
 
 struct SegmentHeader {
   uint64_t magic = kSegmentMagic;

@@ -153,6 +153,8 @@ TEST(WalFormat, ImpossibleLengthsAreRefusedThoughTheChecksumMatches) {
   EXPECT_TRUE(refuses([](BatchHeader& b, RecordHeader&) { --b.records_count; }));
   EXPECT_TRUE(refuses([](BatchHeader& b, RecordHeader&) { b.payload_bytes += 4096; }));
   EXPECT_TRUE(refuses([](BatchHeader& b, RecordHeader&) { b.durable_up_to = b.number; }));
+  EXPECT_TRUE(refuses([](BatchHeader& b, RecordHeader&) { b.oldest_sequence = kSequence + 1; }));
+  EXPECT_TRUE(refuses([](BatchHeader& b, RecordHeader&) { b.number = UINT64_MAX; }));
   EXPECT_TRUE(refuses([](BatchHeader&, RecordHeader& r) { r.head_bytes = 0xffffffff; }));
   EXPECT_TRUE(refuses([](BatchHeader&, RecordHeader& r) { r.payload_bytes = 0xfffff000; }));
   EXPECT_TRUE(refuses([](BatchHeader&, RecordHeader& r) { r.payload_bytes = 1; }));
