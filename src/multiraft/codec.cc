@@ -166,12 +166,15 @@ Buffer encode_mark(const raft::Snapshot& snapshot) {
   mark.set_state_index(snapshot.metadata.index.value());
   mark.set_state_term(snapshot.metadata.term.value());
   mark.set_state(snapshot.data.data(), snapshot.data.size_bytes());
+  mark.set_blank(snapshot.empty());
   return serialize(mark);
 }
 
 Result<raft::SnapshotPtr> decode_mark(ByteView bytes) {
   wire::RaftMark mark;
-  if (!parse(bytes, &mark) || mark.state_index() == 0 || mark.conf_state().voters_size() == 0) {
+  // Blank or complete, nothing between.
+  if (!parse(bytes, &mark) || mark.blank() != (mark.state_index() == 0) ||
+      mark.blank() != (mark.conf_state().voters_size() == 0)) {
     return error(Errc::kCorrupt, "a snapshot mark in the log cannot be read");
   }
   raft::Snapshot snapshot;

@@ -24,6 +24,7 @@ Result<raft::Message> decode(const wire::RaftMessage& from, const Buffer& attach
 /// The data of a snapshot mark in the write-ahead log: the snapshot, which may be ahead of the
 /// mark.
 Buffer encode_mark(const raft::Snapshot& snapshot);
+/// Of a replica that has joined and has got nothing yet, the snapshot is empty.
 Result<raft::SnapshotPtr> decode_mark(ByteView bytes);
 
 struct GroupState {

@@ -167,6 +167,7 @@ TEST(RaftCodec, AMarkComesBackAndADamagedOneIsToldApart) {
   EXPECT_EQ(got->metadata.conf_state.voters, message.snapshot->metadata.conf_state.voters);
   EXPECT_EQ(as_text(got->data.view()), "state");
   EXPECT_EQ(decode_mark({}).code(), Errc::kCorrupt);
+  EXPECT_TRUE(decode_mark(encode_mark(raft::Snapshot()).view()).value()->empty()) << "blank";
   EXPECT_EQ(decode_mark(mark.view().first(mark.size_bytes() - 3)).code(), Errc::kCorrupt);
 }
 

@@ -85,8 +85,10 @@ Result<std::unique_ptr<Group>> Group::create(GroupHost& host, GroupId id, StateM
       group->written_bytes_ += raft::encoded_bytes(e);
       ++group->written_entries_;
     }
+    if (e.type != raft::EntryType::kNormal) group->written_change_ = e.index;
     group->log_.append_recovered(std::move(e));
   }
+  group->written_commit_ = recovered.hard_state.commit;
   group->raw_ = TRY(raft::RawNode::create(
       core_config(host, host.options(), host.env(), group->log_, snapshot->metadata.index)));
   return group;
@@ -105,6 +107,7 @@ Group::Group(GroupHost& host, GroupId id, StateMachine& machine, raft::HardState
       written_vote_(hard_state.vote),
       applied_(snapshot->metadata.index),
       epoch_(recovered_state_.epoch),
+      configuration_(snapshot->metadata.conf_state),
       progress_(host.env().executor),
       lease_(host.self(), lease_options(host.options())),
       guard_(host.options().election_timeout(),
@@ -151,7 +154,7 @@ void Group::tick(bool beats) {
 }
 
 void Group::receive(raft::Message message) {
-  if (failed_ || stopping_) return;
+  if (failed_ || stopping_ || !may_take(message)) return;
   const Instant now = host_.env().clock.now();
   switch (message.type) {
     case raft::MessageType::kVote:
@@ -239,6 +242,8 @@ bool Group::is_redundant_commit_notice(const raft::Message& message) {
   // An append without entries that only tells a follower, whose window is open, what is committed:
   // the next append or heartbeat says it as well, and each of these costs a frame and an answer.
   if (message.type != raft::MessageType::kAppend || !message.entries.empty()) return false;
+  // That a change of members is committed is told at once: a new voter counts itself from then on.
+  if (raw_->applied() < written_change_ && message.commit >= written_change_) return false;
   if (suspects_.erase(message.to) > 0) return false;
   const raft::Progress* progress = raw_->progress(message.to);
   return progress && progress->state == raft::ProgressState::kReplicate &&
@@ -366,8 +371,10 @@ NodeStatus Group::status() const {
   status.applied = applied_;
   status.first = log_.first_index();
   status.last = raw_->last_index();
-  status.snapshot = log_.snapshot().value()->metadata.index;
-  status.members = voters();
+  status.snapshot = log_.last_snapshot()->metadata.index;
+  status.members = configuration_.voters;
+  status.learners = configuration_.learners;
+  status.is_joint = !configuration_.voters_outgoing.empty();
   if (failed_) status.error = failed_->describe();
   return status;
 }
@@ -387,6 +394,24 @@ io::Task<Status> Node::drain() {
 }
 io::Task<Status> Node::snapshot() {
   return group_.take_snapshot();
+}
+io::Task<Result<Epoch>> Node::change_members(raft::ConfChangeV2 change) {
+  return group_.change_members(std::move(change));
+}
+io::Task<Status> Node::add_learner(NodeId node) {
+  return group_.add_learner(node);
+}
+io::Task<Status> Node::add_member(NodeId node) {
+  return group_.add_member(node);
+}
+io::Task<Status> Node::remove_member(NodeId node) {
+  return group_.remove_member(node);
+}
+io::Task<Status> Node::set_members(std::vector<NodeId> voters) {
+  return group_.set_members(std::move(voters));
+}
+io::Task<Status> Node::transfer_leadership(NodeId to) {
+  return group_.transfer_leadership(to);
 }
 bool Node::is_leader() const {
   return group_.is_leader();

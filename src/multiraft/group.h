@@ -6,6 +6,7 @@
 ///   group_reads.cc     lease, heartbeats, read barrier
 ///   group_quiet.cc     followers bound to their leader's host, leaders at rest
 ///   group_snapshot.cc  snapshots taken and installed
+///   group_members.cc   changes of members, transfer of leadership
 ///
 /// Order:   term and vote stand in the log before entries of that term; a message that claims
 ///          durability leaves when the log says that all it rests on is durable; everything else
@@ -111,6 +112,12 @@ class Group {
   /// Keeps some log for members that lag, unless the log is over its limit.
   enum class Keep : uint8_t { kRetainedLog, kNothing };
   io::Task<Status> take_snapshot(Keep keep = Keep::kRetainedLog);
+  io::Task<Result<Epoch>> change_members(raft::ConfChangeV2 change);
+  io::Task<Status> add_learner(NodeId node);
+  io::Task<Status> add_member(NodeId node);
+  io::Task<Status> remove_member(NodeId node);
+  io::Task<Status> set_members(std::vector<NodeId> voters);
+  io::Task<Status> transfer_leadership(NodeId to);
   bool is_leader() const { return !failed_ && raw_->role() == raft::Role::kLeader; }
   Term term() const { return raw_->term(); }
   bool is_ready_leader() const { return started_term_ == raw_->term() && is_leader(); }
@@ -144,6 +151,8 @@ class Group {
   // group_storage.cc
   void store(raft::Message message);
   void write(raft::Message& message);
+  void write_hard_state();
+  void note_conf_change(LogIndex index);
   void deliver(std::vector<raft::Message> responses);
   void deliver_when_durable(std::vector<raft::Message> responses);
   bool needs_payloads(const raft::Message& message) const;
@@ -157,7 +166,8 @@ class Group {
   io::Task<Status> apply_entries(raft::Entries entries);
   io::Task<Status> apply_commands(std::vector<Command> commands);
   Status apply_marker(const raft::Entry& entry);
-  void resolve_proposals(const Command& command);
+  Result<Status> apply_conf_change(const raft::Entry& entry);
+  void resolve_proposals(Term term, LogIndex index, const Status& outcome);
   void maybe_start_leading();
 
   // group_reads.cc
@@ -190,7 +200,25 @@ class Group {
   bool is_at_rest() const;
   bool is_at_rest(NodeId follower, LogIndex last) const;
 
+  // group_members.cc
+  Status check_leads() const;
+  Status check_change(const raft::ConfChangeV2& change) const;
+  Status check_new_voter(NodeId node) const;
+  bool is_voter(NodeId node) const;
+  bool is_learner(NodeId node) const;
+  io::Task<Status> leave_joint(Term term);
+  io::Task<Status> wait_caught_up(NodeId learner);
+  NodeId best_successor() const;
+  io::Task<Status> wait_transferred(NodeId to, Term term);
+  /// Joined and given nothing yet, or reset: it has no configuration, and may have forgotten what
+  /// it voted and acknowledged under the same name.
+  bool is_blank() const { return log_.last_snapshot()->empty(); }
+  bool may_take(const raft::Message& message) const;
+
   // group_snapshot.cc
+  io::Task<void> take_wanted_snapshot();
+  /// The core has got a snapshot that is not installed: its configuration is ahead of ours.
+  bool is_overtaken() const { return raw_->first_index() > applied_ + 1; }
   io::Task<void> install_loop();
   io::Task<Status> install(raft::Message message);
   void adopt_snapshot(raft::Message& message, Epoch epoch);
@@ -214,6 +242,8 @@ class Group {
   // What is in the write-ahead log, and what waits for it to be durable.
   Term written_term_;
   NodeId written_vote_;
+  LogIndex written_commit_;  ///< what a restart will know as committed, beside the snapshot
+  LogIndex written_change_;  ///< the last change of members that stands in the log
   wal::Lsn last_written_;
   std::deque<PendingResponses> pending_responses_;
   std::deque<raft::Message> sends_without_payloads_;  ///< bounded by the followers' windows
@@ -225,7 +255,9 @@ class Group {
   bool applying_batch_ = false;            ///< it has given entries to the state machine
   LogIndex applied_;
   Epoch epoch_;
-  io::Event progress_;  ///< applied_, role, lease or failure moved
+  raft::ConfState configuration_;  ///< as of applied_; the core's may be ahead of it
+  Instant configured_at_;          ///< when the last change of it was applied here
+  io::Event progress_;             ///< applied_, role, lease or failure moved
   Proposal* proposals_first_ = nullptr;
   Proposal* proposals_last_ = nullptr;
   size_t proposals_count_ = 0;

@@ -51,7 +51,6 @@ io::Task<Status> Group::apply_entries(raft::Entries entries) {
     }
     CO_TRY(co_await apply_commands(std::exchange(commands, {})));
     CO_TRY(apply_marker(entry));
-    applied_ = entry.index;
   }
   co_return co_await apply_commands(std::move(commands));
 }
@@ -61,32 +60,51 @@ io::Task<Status> Group::apply_commands(std::vector<Command> commands) {
   CHECK(commands.front().index == applied_ + 1, "commands are applied without a gap");
   CO_TRY(co_await machine_.on_apply(commands));
   applied_ = commands.back().index;
-  for (const Command& command : commands) resolve_proposals(command);
+  for (const Command& c : commands) resolve_proposals(c.term, c.index, c.outcome);
   co_return ok();
 }
 
 Status Group::apply_marker(const raft::Entry& entry) {
   ++epoch_;
-  if (entry.type != raft::EntryType::kNormal) {
-    raft::ConfChangeV2 change = TRY(raft::decode_conf_change(entry.head.view()));
-    auto configuration = raw_->apply_conf_change(change);
-    // An illegal change is refused alike on every member and leaves the configuration as it was.
-    if (configuration) machine_.on_configuration_committed(*configuration);
-  }
+  Status outcome = ok();
+  if (entry.type != raft::EntryType::kNormal) outcome = TRY(apply_conf_change(entry));
+  applied_ = entry.index;
   machine_.on_epoch(epoch_, entry.index);
+  resolve_proposals(entry.term, entry.index, outcome);
+  if (is_leader() && log_.needs_newer_snapshot()) {
+    host_.env().executor.spawn(take_wanted_snapshot());
+  }
   return ok();
 }
 
-void Group::resolve_proposals(const Command& command) {
-  while (proposals_first_ && proposals_first_->index <= command.index) {
+Result<Status> Group::apply_conf_change(const raft::Entry& entry) {
+  raft::ConfChangeV2 change = TRY(raft::decode_conf_change(entry.head.view()));
+  // The core has taken a snapshot's configuration meanwhile, of which this change is a part.
+  if (entry.index < raw_->first_index()) return ok();
+  auto configuration = raw_->apply_conf_change(change);
+  // An illegal change is refused alike on every member and leaves the configuration as it was.
+  if (!configuration) return Status(configuration.error());
+  configuration_ = *configuration;
+  configured_at_ = host_.env().clock.now();
+  const bool adds = std::ranges::any_of(change.changes, [](const raft::ConfChangeSingle& c) {
+    return c.type != raft::ConfChangeType::kRemove;
+  });
+  if (adds) log_.need_snapshot_from(entry.index);
+  machine_.on_configuration_committed(configuration_);
+  host_.mark_ready(*this);
+  return ok();
+}
+
+void Group::resolve_proposals(Term term, LogIndex index, const Status& outcome) {
+  while (proposals_first_ && proposals_first_->index <= index) {
     Proposal& proposal = *proposals_first_;
-    if (proposal.index < command.index || proposal.term != command.term) {
+    if (proposal.index < index || proposal.term != term) {
       proposal.resolve(
           error(Errc::kUnavailable, "another leader's entry took the command's place"));
-    } else if (!command.outcome) {
-      proposal.resolve(command.outcome.error());
+    } else if (!outcome) {
+      proposal.resolve(outcome.error());
     } else {
-      proposal.resolve(command.index);
+      proposal.resolve(index);
     }
   }
 }

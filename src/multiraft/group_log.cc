@@ -26,6 +26,13 @@ Result<raft::Entries> GroupLog::entries(LogIndex low, LogIndex high, uint64_t by
   return found;
 }
 
+Result<raft::SnapshotPtr> GroupLog::snapshot() const {
+  if (needs_newer_snapshot()) {
+    return error(raft::kSnapshotTemporarilyUnavailable, "a newer snapshot is being taken");
+  }
+  return snapshot_;
+}
+
 Result<Term> GroupLog::term(LogIndex index) const {
   if (index == base_.index) return base_.term;
   if (index < base_.index) return error(raft::kCompacted, "the term is compacted");

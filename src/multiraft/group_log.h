@@ -24,7 +24,8 @@ class GroupLog : public raft::Storage {
   Result<Term> term(LogIndex index) const override;
   LogIndex first_index() const override { return base_.index + 1; }
   LogIndex last_index() const override { return base_.index + entries_.size(); }
-  Result<raft::SnapshotPtr> snapshot() const override { return snapshot_; }
+  /// Errors: kSnapshotTemporarilyUnavailable: the last one is older than need_snapshot_from() asks.
+  Result<raft::SnapshotPtr> snapshot() const override;
 
   /// Appends, replacing everything from the first of `entries` on.
   void append(std::span<const raft::Entry> entries);
@@ -32,6 +33,12 @@ class GroupLog : public raft::Storage {
   void append_recovered(raft::Entry entry);
   /// From now on snapshot() is this one; it is newer than the last.
   void set_snapshot(raft::SnapshotPtr snapshot);
+  /// The last one taken, however old.
+  const raft::SnapshotPtr& last_snapshot() const { return snapshot_; }
+  /// A snapshot from before `index` does not name a member that was added there, which would refuse
+  /// it: none is sent until there is a newer one.
+  void need_snapshot_from(LogIndex index) { snapshot_needed_from_ = index; }
+  bool needs_newer_snapshot() const { return snapshot_->metadata.index < snapshot_needed_from_; }
   /// Drops the entries up to `index`, which the snapshot covers.
   void compact(LogIndex index);
   /// Forgets everything: the log begins after `snapshot`.
@@ -51,6 +58,7 @@ class GroupLog : public raft::Storage {
   raft::HardState hard_state_;  ///< as recovered; only initial_state() answers with it
   raft::EntryId base_;          ///< the last entry that was cut off
   raft::SnapshotPtr snapshot_;  ///< at or after base_
+  LogIndex snapshot_needed_from_;
   std::deque<raft::Entry> entries_;
 };
 

@@ -10,7 +10,8 @@ Instant to_instant(uint64_t stamp) {
 }  // namespace
 
 void Group::receive_heartbeat(NodeId from, const GroupHeartbeat& heartbeat) {
-  if (failed_ || stopping_) return;
+  // A blank one that is counted on has lost what it had: see may_take().
+  if (failed_ || stopping_ || (is_blank() && !heartbeat.commit.is_zero())) return;
   if (heartbeat.term >= raw_->term()) guard_.on_leader_contact(host_.env().clock.now());
   heartbeat_stamp_ = heartbeat.stamp;
   raft::Message message;

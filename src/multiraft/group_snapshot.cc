@@ -5,13 +5,19 @@ namespace cairn::multiraft {
 
 bool Group::can_snapshot() const {
   return !failed_ && !stopping_ && !saving_ && !installing_ &&
-         applied_ > log_.snapshot().value()->metadata.index;
+         applied_ > log_.last_snapshot()->metadata.index;
 }
 
 bool Group::wants_snapshot() const {
   const HostOptions& options = host_.options();
-  return can_snapshot() && (written_bytes_ >= options.snapshot_log_bytes ||
+  return can_snapshot() && ((is_leader() && log_.needs_newer_snapshot()) ||
+                            written_bytes_ >= options.snapshot_log_bytes ||
                             written_entries_ >= options.snapshot_log_entries);
+}
+
+// For a member that was added: the host's round of snapshots tries again if this fails.
+io::Task<void> Group::take_wanted_snapshot() {
+  (void)co_await take_snapshot();
 }
 
 io::Task<Status> Group::wait_between_batches() {
@@ -30,7 +36,7 @@ io::Task<Status> Group::take_snapshot(Keep keep) {
   if (saving_ || installing_) {
     co_return error(Errc::kUnavailable, "a snapshot of the copyset is already under way");
   }
-  const raft::SnapshotPtr last = log_.snapshot().value();
+  const raft::SnapshotPtr last = log_.last_snapshot();
   if (applied_ <= last->metadata.index) {
     if (keep == Keep::kNothing && log_.base().index < last->metadata.index) cut_log(last, keep);
     co_return ok();
@@ -42,10 +48,15 @@ io::Task<Status> Group::take_snapshot(Keep keep) {
     progress_.notify_all();
     co_return free.error();
   }
+  if (is_overtaken()) {
+    saving_ = false;
+    progress_.notify_all();
+    co_return error(Errc::kUnavailable, "the leader's snapshot is about to be installed");
+  }
   auto snapshot = std::make_shared<raft::Snapshot>();
   snapshot->metadata.index = applied_;
   snapshot->metadata.term = log_.term(applied_).value();
-  snapshot->metadata.conf_state = raft::conf_state_of(raw_->config());
+  snapshot->metadata.conf_state = configuration_;
   const Epoch epoch = epoch_;
   const uint64_t bytes_before = written_bytes_, entries_before = written_entries_;
 
@@ -58,7 +69,8 @@ io::Task<Status> Group::take_snapshot(Keep keep) {
     co_return saved.error();
   }
   CO_TRY(check_in_service());
-  if (installing_) co_return ok();  // the leader's snapshot, which is newer, takes its place
+  // The leader's snapshot, which is newer, takes its place.
+  if (installing_ || is_overtaken()) co_return ok();
   snapshot->data = encode(GroupState{.epoch = epoch, .machine = std::move(saved->data)});
   written_bytes_ -= std::min(written_bytes_, bytes_before);
   written_entries_ -= std::min(written_entries_, entries_before);
@@ -135,6 +147,7 @@ void Group::adopt_snapshot(raft::Message& message, Epoch epoch) {
   log_.reset(snapshot);
   applied_ = snapshot->metadata.index;
   epoch_ = epoch;
+  configuration_ = snapshot->metadata.conf_state;
   written_bytes_ = written_entries_ = 0;
   wal::SnapshotMark mark;
   mark.index = snapshot->metadata.index;
@@ -144,7 +157,7 @@ void Group::adopt_snapshot(raft::Message& message, Epoch epoch) {
   write(message);
   deliver_when_durable(std::move(message.responses));
   machine_.on_epoch(epoch_, applied_);
-  machine_.on_configuration_committed(snapshot->metadata.conf_state);
+  machine_.on_configuration_committed(configuration_);
   progress_.notify_all();
 }
 
@@ -157,10 +170,13 @@ void Group::reprobe_snapshots() {
   }
   if (++ticks_to_reprobe_ < host_.options().election_ticks * 5) return;
   ticks_to_reprobe_ = 0;
-  for (NodeId peer : voters()) {
-    const raft::Progress* progress = raw_->progress(peer);
-    if (peer != host_.self() && progress && progress->state == raft::ProgressState::kSnapshot) {
-      raw_->report_snapshot(peer, false);
+  const raft::TrackerConfig& config = raw_->config();
+  for (const auto* members : {&config.voters.incoming, &config.voters.outgoing, &config.learners}) {
+    for (NodeId peer : members->ids()) {
+      const raft::Progress* progress = raw_->progress(peer);
+      if (peer != host_.self() && progress && progress->state == raft::ProgressState::kSnapshot) {
+        raw_->report_snapshot(peer, false);
+      }
     }
   }
 }

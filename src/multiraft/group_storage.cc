@@ -26,17 +26,17 @@ void Group::store(raft::Message message) {
 }
 
 void Group::write(raft::Message& message) {
-  // Term and vote first (pitfalls 16, 17). A commit index alone is not written: it is learnt again
-  // from the leader, or by winning an election.
+  // Term and vote first (pitfalls 16, 17). A commit index alone is not written, but for
+  // note_conf_change(): it is learnt again from the leader, or by winning an election.
   if (!message.term.is_zero() && (message.term != written_term_ || message.vote != written_vote_)) {
     written_term_ = message.term;
     written_vote_ = message.vote;
-    wal::HardState state{.term = message.term, .vote = message.vote.value(), .commit = LogIndex()};
-    if (!is_planted(PlantedBug::kForgetVote))
-      last_written_ = host_.wal().append_hard_state(id_, state);
+    if (!is_planted(PlantedBug::kForgetVote)) write_hard_state();
   }
   log_.append(message.entries);
   for (const raft::Entry& entry : message.entries) {
+    if (entry.index <= written_change_) written_change_ = written_commit_;  // it was not committed
+    if (entry.type != raft::EntryType::kNormal) note_conf_change(entry.index);
     wal::Entry record;
     record.term = entry.term;
     record.index = entry.index;
@@ -52,6 +52,23 @@ void Group::write(raft::Message& message) {
                        .index = entry.index,
                        .payload_bytes = entry.payload.size_bytes});
   }
+}
+
+void Group::write_hard_state() {
+  last_written_ = host_.wal().append_hard_state(
+      id_, {.term = written_term_, .vote = written_vote_.value(), .commit = written_commit_});
+}
+
+// A change of members stands in the log of nobody who has forgotten that the one before it was
+// committed. With both in the log and neither known as committed a restarted member would campaign
+// under the members of two changes ago, whose majority need not meet that of the present ones
+// (pitfall 3); as it is, it applies the first before it may campaign.
+void Group::note_conf_change(LogIndex index) {
+  if (written_commit_ < written_change_ && written_change_ <= raw_->committed()) {
+    written_commit_ = written_change_;
+    write_hard_state();
+  }
+  written_change_ = index;
 }
 
 void Group::deliver_when_durable(std::vector<raft::Message> responses) {

@@ -21,6 +21,15 @@ wal::SnapshotMark first_mark(const std::vector<NodeId>& voters) {
   return mark;
 }
 
+/// Of a replica that has nothing and knows no member; it stands before all that any log holds.
+wal::SnapshotMark blank_mark() {
+  raft::Snapshot snapshot;
+  snapshot.data = encode(GroupState{});
+  wal::SnapshotMark mark;
+  mark.data = encode_mark(snapshot);
+  return mark;
+}
+
 uint64_t draw_life(io::Entropy& entropy) {
   std::array<std::byte, sizeof(uint64_t)> bytes;
   entropy.fill(bytes);
@@ -96,8 +105,18 @@ io::Task<Status> Host::add_group(wal::RecoveredGroup recovered, StateMachine& ma
 
 io::Task<Result<Node*>> Host::create(GroupId id, std::vector<NodeId> voters,
                                      StateMachine& machine) {
-  auto inside = CO_TRY(gate_.enter());
   CHECK(std::ranges::find(voters, self_) != voters.end(), "a group is created on its members");
+  std::sort(voters.begin(), voters.end());
+  co_return co_await begin_group(id, first_mark(voters), &machine);
+}
+
+io::Task<Result<Node*>> Host::join(GroupId id, StateMachine& machine) {
+  co_return co_await begin_group(id, blank_mark(), &machine);
+}
+
+io::Task<Result<Node*>> Host::begin_group(GroupId id, wal::SnapshotMark mark,
+                                          StateMachine* machine) {
+  auto inside = CO_TRY(gate_.enter());
   // Two calls at once: the second would begin the log and the state machine anew under the first.
   while (creating_.contains(id)) co_await created_.wait_next();
   if (disk_error_) co_return *disk_error_;
@@ -106,18 +125,17 @@ io::Task<Result<Node*>> Host::create(GroupId id, std::vector<NodeId> voters,
     co_return error(Errc::kCorrupt, "the copyset is out of service here: " + found->second);
   }
   creating_.insert(id);
-  Status made = co_await make_group(id, std::move(voters), &machine);
+  Status made = co_await make_group(id, std::move(mark), machine);
   creating_.erase(id);
   created_.notify_all();
   if (!made) co_return made.error();
   co_return find(id);
 }
 
-io::Task<Status> Host::make_group(GroupId id, std::vector<NodeId> voters, StateMachine* machine) {
-  std::sort(voters.begin(), voters.end());
+io::Task<Status> Host::make_group(GroupId id, wal::SnapshotMark mark, StateMachine* machine) {
   wal::RecoveredGroup recovered;
   recovered.group = id;
-  recovered.snapshot = first_mark(voters);
+  recovered.snapshot = std::move(mark);
   const wal::Lsn lsn = wal_->append_snapshot(id, *recovered.snapshot, /*reset_log=*/true);
   CO_TRY(co_await wait_durable(lsn));
   CO_TRY(co_await add_group(std::move(recovered), *machine));

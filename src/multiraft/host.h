@@ -50,6 +50,12 @@ class Host final : private GroupHost,
   /// made alike. Returns the one that is there if the group exists.
   io::Task<Result<Node*>> create(GroupId id, std::vector<NodeId> voters, StateMachine& machine);
 
+  /// Makes a replica of a group that runs elsewhere; durable on return. It is blank and takes no
+  /// part until the group's leader adds this host as a learner (Node::add_learner or add_member);
+  /// until then, and as long as it is counted as a voter, it takes nothing: a host that lost what
+  /// it had must be removed from the group before it joins again.
+  io::Task<Result<Node*>> join(GroupId id, StateMachine& machine);
+
   Node* find(GroupId id);
   /// Running groups, by id.
   std::vector<std::pair<GroupId, Node*>> nodes();
@@ -103,7 +109,8 @@ class Host final : private GroupHost,
   Group* group(GroupId id);
   io::Task<Status> recover(wal::RecoveredGroup recovered, MachineFactory* factory);
   io::Task<Status> add_group(wal::RecoveredGroup recovered, StateMachine& machine);
-  io::Task<Status> make_group(GroupId id, std::vector<NodeId> voters, StateMachine* machine);
+  io::Task<Result<Node*>> begin_group(GroupId id, wal::SnapshotMark mark, StateMachine* machine);
+  io::Task<Status> make_group(GroupId id, wal::SnapshotMark mark, StateMachine* machine);
   io::Task<Status> wait_durable(wal::Lsn lsn);
   void tick();
   void tick_groups(bool beats);

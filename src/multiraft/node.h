@@ -1,6 +1,13 @@
 /// Node: this process's member of one Raft group. The public face of the library, with
 /// StateMachine.
 ///
+/// What is serial with what: calls overlap as their callers like. apply() keeps the order of calls;
+/// of changes of members one is under way at a time, the second is refused; of snapshots likewise.
+/// Errors tell what was not done. After kUnavailable, kIo or kClosed the outcome of what had been
+/// proposed is open: the group's log decides, and whoever leads can tell.
+/// A member that fails is out of service (status().error says why) until the process restarts or
+/// Host::reset; it neither votes nor leads, and its calls answer with that error.
+///
 ///   auto index = co_await node.apply(head, payload);      // replicated, committed, applied here
 ///   CO_TRY(co_await node.read_barrier());                 // then read the state machine
 ///
@@ -16,6 +23,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "io/task.h"
+#include "raft/confchange/conf_change.h"
 
 namespace cairn::raft {
 class RawNode;
@@ -34,8 +42,10 @@ struct NodeStatus {
   LogIndex applied;
   LogIndex first;
   LogIndex last;
-  LogIndex snapshot;  ///< the state machine is durable up to here
-  std::vector<NodeId> members;
+  LogIndex snapshot;             ///< the state machine is durable up to here
+  std::vector<NodeId> members;   ///< the voters; in a joint configuration those of its new half
+  std::vector<NodeId> learners;  ///< they have a copy and no vote
+  bool is_joint = false;
   std::string error;  ///< why the group is out of service; empty: it is not
 };
 
@@ -68,6 +78,40 @@ class Node {
 
   /// Takes a snapshot now and cuts the log, keeping what lagging members may need.
   io::Task<Status> snapshot();
+
+  // Members. All of these are for the leader: kNotLeader elsewhere, and nothing was proposed.
+
+  /// Commits one change of the configuration and returns the epoch once it is applied here: as a
+  /// simple change if it is one, else as a joint one, which is left again before this returns
+  /// (unless it asks for kJointExplicit: then an empty change leaves it).
+  /// A node becomes a voter only after it was a learner that has caught up: one that has nothing,
+  /// or has lost what it had, must not be counted on.
+  /// Errors: kInvalidArgument     not a change, or one that leaves no voter; nothing was proposed.
+  ///         kPreconditionFailed  the new voter has not caught up, or the present configuration
+  ///                              does not allow the change; nothing changed.
+  ///         kOverloaded          another change is not finished; nothing was proposed.
+  ///         kUnavailable         leadership was lost: it may be made or not. kIo, kClosed: as for
+  ///                              apply().
+  io::Task<Result<Epoch>> change_members(raft::ConfChangeV2 change);
+
+  /// Lets `node` have a copy. Its Host must have joined the group (Host::join). Nothing is done if
+  /// it is a member already. Errors: those of change_members().
+  io::Task<Status> add_learner(NodeId node);
+  /// As a learner, waited for until it has caught up, and then as a voter.
+  /// Errors: those of change_members(); kTimeout: it does not catch up; it stays a learner.
+  io::Task<Status> add_member(NodeId node);
+  /// Whoever it is, this leader as well: then another is elected. Nothing is done if it is none.
+  io::Task<Status> remove_member(NodeId node);
+  /// Makes `voters` the group's members by one joint change, after the new ones have caught up as
+  /// learners. Learners that are not among them stay. Errors: those of add_member().
+  io::Task<Status> set_members(std::vector<NodeId> voters);
+
+  /// Hands leadership to the voter `to`, or to the one that has most of the log. No command is
+  /// taken meanwhile (kOverloaded). ok: `to` leads, or this node has given up its leadership to it.
+  /// Errors: kInvalidArgument: not a voter. kOverloaded: a change of members is not finished.
+  ///         kTimeout: it did not take over within two election timeouts; this node leads on.
+  ///         kUnavailable: another one leads, or nobody can be chosen.
+  io::Task<Status> transfer_leadership(NodeId to = NodeId());
 
   Term term() const;
   bool is_leader() const;

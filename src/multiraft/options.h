@@ -44,6 +44,11 @@ struct HostOptions {
   /// Between two tries to fetch a snapshot.
   Duration snapshot_retry_delay = 500ms;
 
+  /// A learner has caught up when it lacks no more than so many entries.
+  uint64_t caught_up_lag_entries = 256;
+  /// One whose log has not grown for so long does not catch up.
+  Duration catch_up_stall_max = 30s;
+
   Duration election_timeout() const { return tick * election_ticks; }
 };
 

@@ -75,6 +75,7 @@ class Ledger final : public StateMachine {
     values_at_leader_start = values.size();
   }
   void on_leader_stop() override { ++leader_stops; }
+  void on_configuration_committed(const raft::ConfState& to) override { configuration = to; }
   void on_error(const Error& reason) override { failure = reason; }
 
   std::vector<std::string> values;
@@ -87,6 +88,7 @@ class Ledger final : public StateMachine {
   NodeId last_source;
   std::vector<Term> leader_starts;
   std::optional<Error> failure;
+  raft::ConfState configuration;
   io::Event changed;
 
  private:
@@ -153,6 +155,8 @@ class Member {
   bool is_up() const { return machine_.is_running() && is_open; }
   Node* node(GroupId group = kGroup) { return is_up() ? raft_->find(group) : nullptr; }
   HostOptions& options() { return options_; }
+  /// Before a start: as if the disk had been replaced.
+  void lose_log() { wal_.directory += "-new"; }
 
   Knobs knobs;
   bool is_open = false;
@@ -172,7 +176,7 @@ class Member {
   const NodeId self_;
   const PeerDirectory peers_;
   HostOptions options_;
-  const wal::WalOptions wal_;
+  wal::WalOptions wal_;
   std::unique_ptr<rpc::Client> client_;
   std::unique_ptr<rpc::Server> server_;
   std::map<GroupId, std::unique_ptr<Ledger>> ledgers_;
@@ -219,6 +223,17 @@ class TestBed {
       auto made = world.run(m.machine(), m.raft().create(group, voters, m.ledger(group)));
       CHECK(made.ok());
     }
+  }
+  /// On the first `voters_count` members alone.
+  void create_on_first(size_t voters_count, GroupId group = kGroup) {
+    const std::vector<NodeId> first(voters.begin(), voters.begin() + voters_count);
+    for (size_t i = 0; i < voters_count; ++i) {
+      Member& m = *members[i];
+      CHECK(world.run(m.machine(), m.raft().create(group, first, m.ledger(group))).ok());
+    }
+  }
+  void join(Member& m, GroupId group = kGroup) {
+    CHECK(world.run(m.machine(), m.raft().join(group, m.ledger(group))).ok());
   }
   /// The member that leads and may serve, once there is one; of the highest term if there are two.
   Member* leader(GroupId group = kGroup) {
