@@ -114,7 +114,10 @@ io::Task<Result<LogIndex>> Copyset::remove_chunk(wire::ChunkOp op) {
 }
 
 io::Task<Status> Copyset::on_apply(std::span<multiraft::Command> commands) {
-  for (multiraft::Command& command : commands) CO_TRY(co_await apply_one(&command));
+  for (multiraft::Command& command : commands) {
+    CO_TRY(co_await apply_one(&command));
+    command.is_done = true;
+  }
   co_return ok();
 }
 
@@ -130,28 +133,25 @@ io::Task<Status> Copyset::apply_one(multiraft::Command* command) {
     co_return ok();
   }
   fence = op.fence;
-  switch (writers_.admit(op.client, op.sequence, op.oldest_unresolved_sequence)) {
-    case Verdict::kApplied:
-      co_return ok();
-    case Verdict::kLate:
-      command->outcome = error(Errc::kPreconditionFailed,
-                               "a late copy of a write that was answered before; nothing was "
-                               "written");
-      co_return ok();
-    case Verdict::kNew:
-      break;
+  const Verdict verdict = writers_.look(op.client, op.sequence);
+  if (verdict == Verdict::kNew) {
+    Status written = ok();
+    if (op.kind == wire::ChunkOpKind::kWriteZeroes) {
+      written = co_await store_.write_zeroes(id_, op.chunk, op.offset_bytes, op.size_bytes);
+    } else if (command->payload.size_bytes() != op.size_bytes) {
+      written = error(Errc::kCorrupt, "a write's payload has another size than its operation says");
+    } else if (!store_.try_write(id_, op.chunk, op.offset_bytes, command->payload, &written)) {
+      written = co_await store_.write(id_, op.chunk, op.offset_bytes, command->payload);
+    }
+    // Not remembered: one that found no room comes again, and must not be taken for a copy.
+    if (!written) co_return written;
+  } else if (verdict == Verdict::kLate) {
+    command->outcome = error(Errc::kPreconditionFailed,
+                             "a late copy of a write that was answered before; nothing was "
+                             "written");
   }
-  if (op.kind == wire::ChunkOpKind::kWriteZeroes) {
-    co_return co_await store_.write_zeroes(id_, op.chunk, op.offset_bytes, op.size_bytes);
-  }
-  if (command->payload.size_bytes() != op.size_bytes) {
-    co_return error(Errc::kCorrupt, "a write's payload has another size than its operation says");
-  }
-  Status written = ok();
-  if (store_.try_write(id_, op.chunk, op.offset_bytes, command->payload, &written)) {
-    co_return written;
-  }
-  co_return co_await store_.write(id_, op.chunk, op.offset_bytes, command->payload);
+  CHECK(writers_.admit(op.client, op.sequence, op.oldest_unresolved_sequence) == verdict);
+  co_return ok();
 }
 
 void Copyset::on_epoch(Epoch epoch, LogIndex index) {

@@ -160,14 +160,33 @@ Result<raft::Message> decode(const wire::RaftMessage& from, const Buffer& attach
   return message;
 }
 
-Buffer encode_mark(const raft::Snapshot& snapshot) {
+namespace {
+
+wire::RaftMark mark_of(const raft::Snapshot& snapshot) {
   wire::RaftMark mark;
   encode_conf_state(snapshot.metadata.conf_state, mark.mutable_conf_state());
   mark.set_state_index(snapshot.metadata.index.value());
   mark.set_state_term(snapshot.metadata.term.value());
   mark.set_state(snapshot.data.data(), snapshot.data.size_bytes());
   mark.set_blank(snapshot.empty());
+  return mark;
+}
+
+}  // namespace
+
+Buffer encode_mark(const raft::Snapshot& snapshot) {
+  return serialize(mark_of(snapshot));
+}
+
+Buffer encode_removed_mark(const raft::Snapshot& snapshot) {
+  wire::RaftMark mark = mark_of(snapshot);
+  mark.set_removed(true);
   return serialize(mark);
+}
+
+bool is_removed_mark(ByteView bytes) {
+  wire::RaftMark mark;
+  return parse(bytes, &mark) && mark.removed();
 }
 
 Result<raft::SnapshotPtr> decode_mark(ByteView bytes) {

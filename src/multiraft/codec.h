@@ -24,6 +24,9 @@ Result<raft::Message> decode(const wire::RaftMessage& from, const Buffer& attach
 /// The data of a snapshot mark in the write-ahead log: the snapshot, which may be ahead of the
 /// mark.
 Buffer encode_mark(const raft::Snapshot& snapshot);
+/// The same for a group that was removed from this host and whose data is still there.
+Buffer encode_removed_mark(const raft::Snapshot& snapshot);
+bool is_removed_mark(ByteView bytes);
 /// Of a replica that has joined and has got nothing yet, the snapshot is empty.
 Result<raft::SnapshotPtr> decode_mark(ByteView bytes);
 

@@ -101,6 +101,7 @@ Group::Group(GroupHost& host, GroupId id, StateMachine& machine, raft::HardState
       machine_(machine),
       logger_(host.env().logger.named("raft")),
       node_(*this),
+      gate_(host.env().executor),
       log_(hard_state, base, snapshot),
       recovered_state_(std::move(state)),
       written_term_(hard_state.term),
@@ -120,6 +121,14 @@ Group::~Group() {
 }
 
 void Group::start() {
+  greet_members();
+  host_.mark_ready(*this);
+}
+
+void Group::greet_members() {
+  for (NodeId peer : configuration_.voters) {
+    if (peer != host_.self()) host_.transport().greet(peer);
+  }
   host_.mark_ready(*this);
 }
 
@@ -348,7 +357,13 @@ void Group::begin_stop() {
   progress_.notify_all();
 }
 
+io::Task<void> Group::stop() {
+  begin_stop();
+  co_await gate_.close();
+}
+
 io::Task<Status> Group::drain() {
+  auto inside = CO_TRY(gate_.enter());
   const LogIndex last = raw_->last_index();
   const Term term = raw_->term();
   while (applied_ < last) {
@@ -376,6 +391,7 @@ NodeStatus Group::status() const {
   status.learners = configuration_.learners;
   status.is_joint = !configuration_.voters_outgoing.empty();
   if (failed_) status.error = failed_->describe();
+  if (refusal_) status.waits = refusal_->describe();
   return status;
 }
 
@@ -409,6 +425,9 @@ io::Task<Status> Node::remove_member(NodeId node) {
 }
 io::Task<Status> Node::set_members(std::vector<NodeId> voters) {
   return group_.set_members(std::move(voters));
+}
+io::Task<Status> Node::reset_members(std::vector<NodeId> voters) {
+  return group_.reset_members(std::move(voters));
 }
 io::Task<Status> Node::transfer_leadership(NodeId to) {
   return group_.transfer_leadership(to);

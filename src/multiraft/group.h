@@ -46,7 +46,6 @@ class GroupHost {
   virtual wal::Wal& wal() = 0;
   virtual Transport& transport() = 0;
   virtual PayloadCache& cache() = 0;
-  virtual io::Gate& gate() = 0;
   virtual wal::Lsn durable() const = 0;
   virtual HostBeats& beats() = 0;
   /// The beats of `leader` have stopped: the groups that are bound to it are released.
@@ -104,6 +103,12 @@ class Group {
   uint64_t replay_bytes() const { return written_bytes_; }
   /// No new work begins, and everything that waits is told kClosed.
   void begin_stop();
+  /// The same; returns when nothing of the group is under way any more.
+  io::Task<void> stop();
+  bool has_failed() const { return failed_.has_value(); }
+  /// What the log's mark says: members and epoch as of the last snapshot, and what the machine
+  /// saved with it.
+  const raft::SnapshotPtr& last_snapshot() const { return log_.last_snapshot(); }
 
   // Behind Node.
   io::Task<Result<LogIndex>> apply(Buffer head, Buffer payload, Term only_in);
@@ -117,6 +122,7 @@ class Group {
   io::Task<Status> add_member(NodeId node);
   io::Task<Status> remove_member(NodeId node);
   io::Task<Status> set_members(std::vector<NodeId> voters);
+  io::Task<Status> reset_members(std::vector<NodeId> to);
   io::Task<Status> transfer_leadership(NodeId to);
   bool is_leader() const { return !failed_ && raw_->role() == raft::Role::kLeader; }
   Term term() const { return raw_->term(); }
@@ -141,6 +147,7 @@ class Group {
 
   // group.cc
   Status check_in_service() const;
+  void greet_members();
   void note_role();
   void dispatch(raft::Message message);
   void send_to_peer(raft::Message message);
@@ -164,6 +171,8 @@ class Group {
   // group_apply.cc
   io::Task<void> apply_loop();
   io::Task<Status> apply_entries(raft::Entries entries);
+  io::Task<Status> apply_until_taken(std::vector<Command>* commands);
+  void note_refusal(const Error& reason);
   io::Task<Status> apply_commands(std::vector<Command> commands);
   Status apply_marker(const raft::Entry& entry);
   Result<Status> apply_conf_change(const raft::Entry& entry);
@@ -210,6 +219,7 @@ class Group {
   io::Task<Status> wait_caught_up(NodeId learner);
   NodeId best_successor() const;
   io::Task<Status> wait_transferred(NodeId to, Term term);
+  io::Task<void> hand_over();
   /// Joined and given nothing yet, or reset: it has no configuration, and may have forgotten what
   /// it voted and acknowledged under the same name.
   bool is_blank() const { return log_.last_snapshot()->empty(); }
@@ -217,6 +227,8 @@ class Group {
 
   // group_snapshot.cc
   io::Task<void> take_wanted_snapshot();
+  io::Task<void> replace_rotten_entries();
+  io::Task<bool> sleep_before_retry(uint32_t attempt);
   /// The core has got a snapshot that is not installed: its configuration is ahead of ours.
   bool is_overtaken() const { return raw_->first_index() > applied_ + 1; }
   io::Task<void> install_loop();
@@ -231,6 +243,7 @@ class Group {
   StateMachine& machine_;
   Logger logger_;
   Node node_;
+  io::Gate gate_;  ///< of the flows in this group, those of Node's callers included
 
   GroupLog log_;
   GroupState recovered_state_;
@@ -253,6 +266,7 @@ class Group {
   std::deque<raft::Message> apply_queue_;  ///< bounded by the core: apply_bytes_max under way
   bool applying_ = false;                  ///< apply_loop() runs
   bool applying_batch_ = false;            ///< it has given entries to the state machine
+  std::optional<Error> refusal_;           ///< why the machine takes nothing at present
   LogIndex applied_;
   Epoch epoch_;
   raft::ConfState configuration_;  ///< as of applied_; the core's may be ahead of it

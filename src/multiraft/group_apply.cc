@@ -5,7 +5,7 @@
 namespace cairn::multiraft {
 
 io::Task<void> Group::apply_loop() {
-  auto inside = host_.gate().enter();
+  auto inside = gate_.enter();
   // Behind the hooks of this turn: the log's write and the peers' frames of the same Ready leave
   // first, and what is applied here overlaps with them.
   co_await io::later(host_.env().executor);
@@ -20,7 +20,7 @@ io::Task<void> Group::apply_loop() {
     auto applied = co_await apply_entries(std::move(message.entries));
     applying_batch_ = false;
     if (!applied) {
-      fail(applied.error().within("applying committed entries"));
+      if (!stopping_) fail(applied.error().within("applying committed entries"));
       break;
     }
     if (failed_ || stopping_) break;
@@ -58,10 +58,52 @@ io::Task<Status> Group::apply_entries(raft::Entries entries) {
 io::Task<Status> Group::apply_commands(std::vector<Command> commands) {
   if (commands.empty()) co_return ok();
   CHECK(commands.front().index == applied_ + 1, "commands are applied without a gap");
-  CO_TRY(co_await machine_.on_apply(commands));
+  CO_TRY(co_await apply_until_taken(&commands));
   applied_ = commands.back().index;
   for (const Command& c : commands) resolve_proposals(c.term, c.index, c.outcome);
   co_return ok();
+}
+
+// A machine that has no room, say, must not take its group out of service: room may be made.
+io::Task<Status> Group::apply_until_taken(std::vector<Command>* commands) {
+  size_t done_count = 0;
+  for (uint32_t attempt = 0;; ++attempt) {
+    auto applied = co_await machine_.on_apply(std::span(*commands).subspan(done_count));
+    if (applied) break;
+    if (!is_refusal(applied.code())) co_return applied;
+    while (done_count < commands->size() && (*commands)[done_count].is_done) ++done_count;
+    if (attempt == 0) note_refusal(applied.error());
+    if (!co_await sleep_before_retry(attempt)) co_return check_in_service();
+  }
+  if (refusal_) logger_.info("the state machine goes on", {{"group", id_}});
+  refusal_.reset();
+  co_return ok();
+}
+
+void Group::note_refusal(const Error& reason) {
+  refusal_ = reason;
+  logger_.warn("the state machine refuses a command; trying again",
+               {{"group", id_}, {"why", reason.message()}});
+  host_.env()
+      .metrics
+      .counter("cairn_raft_apply_refusals_total",
+               "times that a state machine had to be asked again to apply a command")
+      .add();
+  // Another one can perhaps: it makes no difference to this replica, and much to the clients.
+  if (is_leader()) host_.env().executor.spawn(hand_over());
+}
+
+// False: out of service or stopping.
+io::Task<bool> Group::sleep_before_retry(uint32_t attempt) {
+  const HostOptions& options = host_.options();
+  const auto delay = std::min(options.refusal_retry_delay_max,
+                              options.refusal_retry_delay_min * (1 << std::min(attempt, 16u)));
+  // In short pieces, so that stop() does not wait for it.
+  const Instant until = host_.env().clock.now() + delay;
+  while (!failed_ && !stopping_ && host_.env().clock.now() < until) {
+    co_await host_.env().clock.sleep(std::min(delay, options.tick));
+  }
+  co_return !failed_ && !stopping_;
 }
 
 Status Group::apply_marker(const raft::Entry& entry) {
@@ -91,7 +133,10 @@ Result<Status> Group::apply_conf_change(const raft::Entry& entry) {
   });
   if (adds) log_.need_snapshot_from(entry.index);
   machine_.on_configuration_committed(configuration_);
-  host_.mark_ready(*this);
+  greet_members();
+  // To a new member as well, whose host may be one that nobody beats to yet: only an answer wakes a
+  // group that is at rest.
+  if (is_leader()) send_heartbeats();
   return ok();
 }
 

@@ -13,6 +13,9 @@ using raft::ConfChangeTransition;
 using raft::ConfChangeType;
 using raft::ConfChangeV2;
 
+/// In which the new members of a reset group are expected to elect this one.
+constexpr int kResetTimeouts = 10;
+
 bool contains(const std::vector<NodeId>& nodes, NodeId node) {
   return std::ranges::find(nodes, node) != nodes.end();
 }
@@ -114,11 +117,11 @@ Status Group::check_change(const ConfChangeV2& change) const {
     return error(Errc::kOverloaded,
                  "another change of members or of the leader is under way; nothing was proposed");
   }
-  return ok();
+  return raw_->check_conf_change(change);
 }
 
 io::Task<Result<Epoch>> Group::change_members(ConfChangeV2 change) {
-  auto inside = CO_TRY(host_.gate().enter());
+  auto inside = CO_TRY(gate_.enter());
   CO_TRY(check_leads());
   // The core hears of what is applied at the end of its batch.
   for (const LogIndex seen = applied_; raw_->applied() < seen;) {
@@ -218,8 +221,31 @@ io::Task<Status> Group::set_members(std::vector<NodeId> wanted) {
   co_return ok();
 }
 
+io::Task<Status> Group::reset_members(std::vector<NodeId> to) {
+  auto inside = CO_TRY(gate_.enter());
+  CO_TRY(check_in_service());
+  logger_.warn("resets the group's members: what this replica does not hold is lost",
+               {{"group", id_}, {"last", raw_->last_index()}, {"term", raw_->term()}});
+  CO_TRY(raw_->reset_configuration(to, {}));
+  check_bond();
+  host_.mark_ready(*this);
+  std::ranges::sort(to);
+  const Instant until =
+      host_.env().clock.now() + kResetTimeouts * host_.options().election_timeout();
+  while (!is_ready_leader() || configuration_.voters != to) {
+    if (host_.env().clock.now() >= until) {
+      co_return error(
+          Errc::kTimeout,
+          "the new members are in force here, and no majority of them has answered yet");
+    }
+    co_await host_.env().clock.sleep(host_.options().tick);
+    CO_TRY(check_in_service());
+  }
+  co_return ok();
+}
+
 io::Task<Status> Group::wait_caught_up(NodeId learner) {
-  auto inside = CO_TRY(host_.gate().enter());
+  auto inside = CO_TRY(gate_.enter());
   const Term term = raw_->term();
   LogIndex match;
   Instant grown_at = host_.env().clock.now();
@@ -260,7 +286,7 @@ NodeId Group::best_successor() const {
 }
 
 io::Task<Status> Group::transfer_leadership(NodeId to) {
-  auto inside = CO_TRY(host_.gate().enter());
+  auto inside = CO_TRY(gate_.enter());
   CO_TRY(check_leads());
   if (to.is_none()) to = best_successor();
   if (to.is_none()) {
@@ -286,6 +312,14 @@ io::Task<Status> Group::transfer_leadership(NodeId to) {
   raw_->transfer_leader(to);
   host_.mark_ready(*this);
   co_return co_await wait_transferred(to, term);
+}
+
+// Because this replica is in trouble: whoever can, leads.
+io::Task<void> Group::hand_over() {
+  if (Status handed = co_await transfer_leadership(NodeId()); !handed && !stopping_) {
+    logger_.warn("leadership was not handed over",
+                 {{"group", id_}, {"why", handed.error().message()}});
+  }
 }
 
 io::Task<Status> Group::wait_transferred(NodeId to, Term term) {

@@ -75,6 +75,7 @@ void Group::send_heartbeats() {
 }
 
 io::Task<Status> Group::read_barrier() {
+  auto inside = CO_TRY(gate_.enter());
   CO_TRY(check_in_service());
   const auto not_leader = [] {
     return error(Errc::kNotLeader, "this replica does not lead the copyset");

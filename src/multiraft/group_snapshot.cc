@@ -20,6 +20,20 @@ io::Task<void> Group::take_wanted_snapshot() {
   (void)co_await take_snapshot();
 }
 
+// An entry of ours is rotten in the log. What it did is in the state machine: with a snapshot and
+// without the entries, followers that lack it get that instead, and a restart does not find it.
+io::Task<void> Group::replace_rotten_entries() {
+  host_.env()
+      .metrics
+      .counter("cairn_raft_rotten_entries_total",
+               "times that an entry could not be read back from the log as it was written")
+      .add();
+  if (Status taken = co_await take_snapshot(Keep::kNothing); !taken) {
+    logger_.warn("rotten entries stay in the log",
+                 {{"group", id_}, {"why", taken.error().message()}});
+  }
+}
+
 io::Task<Status> Group::wait_between_batches() {
   save_waits_ = true;
   while (applying_batch_ && !failed_ && !stopping_ && !is_planted(PlantedBug::kSnapshotInBatch)) {
@@ -31,7 +45,7 @@ io::Task<Status> Group::wait_between_batches() {
 }
 
 io::Task<Status> Group::take_snapshot(Keep keep) {
-  auto inside = CO_TRY(host_.gate().enter());
+  auto inside = CO_TRY(gate_.enter());
   CO_TRY(check_in_service());
   if (saving_ || installing_) {
     co_return error(Errc::kUnavailable, "a snapshot of the copyset is already under way");
@@ -63,6 +77,7 @@ io::Task<Status> Group::take_snapshot(Keep keep) {
   auto saved = co_await machine_.on_snapshot_save();
   saving_ = false;
   progress_.notify_all();
+  if (!saved && is_refusal(saved.code())) co_return saved.error();
   if (!saved) {
     // The log stays whole (pitfall 21). What could not be made durable must not be relied on.
     fail(saved.error().within("saving a snapshot"));
@@ -95,7 +110,7 @@ void Group::cut_log(raft::SnapshotPtr snapshot, Keep keep) {
 }
 
 io::Task<void> Group::install_loop() {
-  auto inside = host_.gate().enter();
+  auto inside = gate_.enter();
   while (inside && !held_appends_.empty() && !failed_ && !stopping_) {
     raft::Message message = std::move(held_appends_.front());
     held_appends_.pop_front();
@@ -133,7 +148,7 @@ io::Task<Status> Group::install(raft::Message message) {
     if (loaded) break;
     logger_.warn("a snapshot could not be fetched; trying again",
                  {{"group", id_}, {"source", source}, {"why", loaded.error().message()}});
-    if (loaded.code() == Errc::kIo || loaded.code() == Errc::kNoSpace) co_return loaded;
+    if (loaded.code() == Errc::kIo || loaded.code() == Errc::kCorrupt) co_return loaded;
     co_await host_.env().clock.sleep(host_.options().snapshot_retry_delay);
     CO_TRY(check_in_service());
   }
@@ -158,6 +173,7 @@ void Group::adopt_snapshot(raft::Message& message, Epoch epoch) {
   deliver_when_durable(std::move(message.responses));
   machine_.on_epoch(epoch_, applied_);
   machine_.on_configuration_committed(configuration_);
+  greet_members();
   progress_.notify_all();
 }
 

@@ -147,7 +147,7 @@ io::Task<void> Group::read_some_payloads(PayloadReads* reads) {
 }
 
 io::Task<void> Group::send_with_payloads() {
-  auto inside = host_.gate().enter();
+  auto inside = gate_.enter();
   while (inside && !sends_without_payloads_.empty() && !failed_) {
     raft::Message message = std::move(sends_without_payloads_.front());
     sends_without_payloads_.pop_front();
@@ -158,9 +158,16 @@ io::Task<void> Group::send_with_payloads() {
     if (read) {
       host_.transport().send(id_, std::move(message));
     } else {
-      // Cut off or overwritten since: the core finds out what to send instead.
-      logger_.debug("entries could not be read back",
-                    {{"group", id_}, {"why", read.error().message()}});
+      if (read.code() == Errc::kCorrupt) {
+        logger_.error("an entry of the log is rotten: a snapshot takes its place",
+                      {{"group", id_}, {"why", read.error().message()}});
+        co_await replace_rotten_entries();
+        if (failed_ || stopping_) break;
+      } else {
+        // Cut off or overwritten since: the core finds out what to send instead.
+        logger_.debug("entries could not be read back",
+                      {{"group", id_}, {"why", read.error().message()}});
+      }
       raw_->report_unreachable(message.to);
     }
     host_.mark_ready(*this);  // the transport is flushed at the turn's end

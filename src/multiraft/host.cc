@@ -21,15 +21,6 @@ wal::SnapshotMark first_mark(const std::vector<NodeId>& voters) {
   return mark;
 }
 
-/// Of a replica that has nothing and knows no member; it stands before all that any log holds.
-wal::SnapshotMark blank_mark() {
-  raft::Snapshot snapshot;
-  snapshot.data = encode(GroupState{});
-  wal::SnapshotMark mark;
-  mark.data = encode_mark(snapshot);
-  return mark;
-}
-
 uint64_t draw_life(io::Entropy& entropy) {
   std::array<std::byte, sizeof(uint64_t)> bytes;
   entropy.fill(bytes);
@@ -48,7 +39,7 @@ Host::Host(io::Env env, NodeId self, rpc::Client& client, const PeerDirectory& p
       beats_(options.election_timeout(), options.tick, draw_life(env.entropy)),
       gate_(env.executor),
       durable_moved_(env.executor),
-      created_(env.executor),
+      changed_(env.executor),
       snapshot_taken_(env.executor),
       tick_timer_(env.clock, [this] { tick(); }),
       snapshot_timer_(env.clock, [this] { start_snapshots(); }),
@@ -84,6 +75,10 @@ io::Task<Status> Host::open(io::Disk& disk, wal::WalOptions wal_options, Machine
 
 io::Task<Status> Host::recover(wal::RecoveredGroup recovered, MachineFactory* factory) {
   const GroupId id = recovered.group;
+  if (recovered.snapshot && is_removed_mark(recovered.snapshot->data.view())) {
+    removed_.emplace(id, env_.clock.now() + options_.removed_data_kept);
+    co_return ok();
+  }
   StateMachine* machine = (*factory)(id);
   if (!machine) {
     wal_->append_remove_group(id);
@@ -110,6 +105,15 @@ io::Task<Result<Node*>> Host::create(GroupId id, std::vector<NodeId> voters,
   co_return co_await begin_group(id, first_mark(voters), &machine);
 }
 
+// Of a replica that has nothing and knows no member; it stands before all that any log holds.
+wal::SnapshotMark Host::blank_mark() {
+  raft::Snapshot snapshot;
+  snapshot.data = encode(GroupState{});
+  wal::SnapshotMark mark;
+  mark.data = encode_mark(snapshot);
+  return mark;
+}
+
 io::Task<Result<Node*>> Host::join(GroupId id, StateMachine& machine) {
   co_return co_await begin_group(id, blank_mark(), &machine);
 }
@@ -118,17 +122,28 @@ io::Task<Result<Node*>> Host::begin_group(GroupId id, wal::SnapshotMark mark,
                                           StateMachine* machine) {
   auto inside = CO_TRY(gate_.enter());
   // Two calls at once: the second would begin the log and the state machine anew under the first.
-  while (creating_.contains(id)) co_await created_.wait_next();
+  while (changing_.contains(id)) co_await changed_.wait_next();
   if (disk_error_) co_return *disk_error_;
   if (Node* node = find(id)) co_return node;
+  CO_TRY(check_free(id));
+  co_return co_await begin_alone(id, std::move(mark), machine);
+}
+
+Status Host::check_free(GroupId id) const {
   if (auto found = out_of_service_.find(id); found != out_of_service_.end()) {
-    co_return error(Errc::kCorrupt, "the copyset is out of service here: " + found->second);
+    return error(Errc::kCorrupt, "the group is out of service here: " + found->second);
   }
-  creating_.insert(id);
-  Status made = co_await make_group(id, std::move(mark), machine);
-  creating_.erase(id);
-  created_.notify_all();
-  if (!made) co_return made.error();
+  if (removed_.contains(id)) {
+    return error(Errc::kPreconditionFailed,
+                 "data of a removed replica of the group still lies here; nothing was created");
+  }
+  return ok();
+}
+
+io::Task<Result<Node*>> Host::begin_alone(GroupId id, wal::SnapshotMark mark,
+                                          StateMachine* machine) {
+  const ChangeOf change(*this, id);
+  CO_TRY(co_await make_group(id, std::move(mark), machine));
   co_return find(id);
 }
 
@@ -333,6 +348,7 @@ void Host::tick_groups(bool beats) {
 
 void Host::start_snapshots() {
   if (gate_.is_closed() || disk_error_) return;
+  purge_expired();
   const bool is_pressed = wal_->over_limit();
   const Group::Keep keep = is_pressed ? Group::Keep::kNothing : Group::Keep::kRetainedLog;
   for (GroupId id : is_pressed ? groups_in_the_way() : groups_to_save()) {
@@ -424,6 +440,7 @@ io::Task<void> Host::stop() {
   for (auto& [id, group] : groups_) group->begin_stop();
   durable_moved_.notify_all();
   co_await gate_.close();
+  for (auto& [id, group] : groups_) co_await group->stop();
   if (wal_) co_await wal_->stop();
 }
 

@@ -4,6 +4,9 @@
 /// touched is asked once for what it has to do; what they write goes into one batch of the log and
 /// what they send into one frame a peer.
 ///
+/// Groups come by create() on all of their first members, or by join() on one that is added later.
+/// They go by remove(), after Node::remove_member() has been committed. A group that is found
+/// damaged is out of service until reset() (ADR-0010).
 /// Threads:  one reactor.
 /// Lifetime: the state machines and everything in Env outlive the Host; stop() before it is
 ///           destroyed, or take its frames apart first (a simulated crash).
@@ -23,6 +26,15 @@
 #include "multiraft/peers.h"
 
 namespace cairn::multiraft {
+
+/// Who keeps the state machines' data, told when that of a removed group is no longer needed.
+class GroupRecycler {
+ public:
+  virtual ~GroupRecycler() = default;
+  /// Deletes all that the group's state machine has on the disk. Comes again, also after a restart,
+  /// until it has succeeded.
+  virtual io::Task<Status> erase(GroupId id) = 0;
+};
 
 class Host final : private GroupHost,
                    private wal::Listener,
@@ -54,12 +66,36 @@ class Host final : private GroupHost,
   /// part until the group's leader adds this host as a learner (Node::add_learner or add_member);
   /// until then, and as long as it is counted as a voter, it takes nothing: a host that lost what
   /// it had must be removed from the group before it joins again.
+  /// Errors, as of create(): kPreconditionFailed: data of a removed replica still lies here: see
+  /// purge().
   io::Task<Result<Node*>> join(GroupId id, StateMachine& machine);
+
+  /// Takes a group off this host: calls on its Node end with kClosed, and it takes no part any
+  /// more, also after a restart. Its Node is gone when this returns, and its state machine is no
+  /// longer called; what that has on the disk stays for HostOptions::removed_data_kept and goes
+  /// then by the recycler (without one: by the host's owner). Also for a group that is out of
+  /// service. A member is removed from its group first: whom the others count on is missed.
+  /// Errors: kNotFound. kUnavailable: something else is being done to the group. kIo.
+  io::Task<Status> remove(GroupId id);
+  /// Groups whose data waits to be deleted.
+  std::vector<GroupId> removed() const;
+  /// Deletes what a removed group has left, now. Errors: kNotFound; the recycler's.
+  io::Task<Status> purge(GroupId id);
+  /// Before open(); outlives the host.
+  void set_recycler(GroupRecycler& recycler) { recycler_ = &recycler; }
+
+  /// Makes a replica that is out of service (damaged, or failed) a blank one, as after join(): its
+  /// log is forgotten, and its state machine is overwritten by the group's snapshot. For a
+  /// scheduler or an operator, in this order: the group removes this member; reset(); the group
+  /// adds it anew. In another order it takes nothing until that was done. Errors: kNotFound.
+  /// kPreconditionFailed: the group is in service here; nothing was done. kUnavailable: something
+  /// else is being done to it. kIo: the disk is dead.
+  io::Task<Result<Node*>> reset(GroupId id, StateMachine& machine);
 
   Node* find(GroupId id);
   /// Running groups, by id.
   std::vector<std::pair<GroupId, Node*>> nodes();
-  /// Groups that were found damaged at open(), with the reason.
+  /// Groups that were found damaged at open() and not reset since, with the reason.
   const std::map<GroupId, std::string>& out_of_service() const { return out_of_service_; }
 
   /// The handler of Method::kRaftBatch.
@@ -85,7 +121,6 @@ class Host final : private GroupHost,
   wal::Wal& wal() override { return *wal_; }
   Transport& transport() override { return transport_; }
   PayloadCache& cache() override { return cache_; }
-  io::Gate& gate() override { return gate_; }
   wal::Lsn durable() const override { return durable_; }
   HostBeats& beats() override { return beats_; }
   void on_leader_silent(NodeId leader) override;
@@ -110,6 +145,15 @@ class Host final : private GroupHost,
   io::Task<Status> recover(wal::RecoveredGroup recovered, MachineFactory* factory);
   io::Task<Status> add_group(wal::RecoveredGroup recovered, StateMachine& machine);
   io::Task<Result<Node*>> begin_group(GroupId id, wal::SnapshotMark mark, StateMachine* machine);
+  io::Task<Result<Node*>> begin_alone(GroupId id, wal::SnapshotMark mark, StateMachine* machine);
+  Status check_free(GroupId id) const;
+  io::Task<Status> remove_alone(GroupId id);
+  io::Task<Result<Node*>> reset_alone(GroupId id, StateMachine* machine);
+  static wal::SnapshotMark blank_mark();
+  io::Task<Status> purge_alone(GroupId id);
+  io::Task<void> take_apart(GroupId id);
+  void purge_expired();
+  io::Task<void> purge_in_background(GroupId id);
   io::Task<Status> make_group(GroupId id, wal::SnapshotMark mark, StateMachine* machine);
   io::Task<Status> wait_durable(wal::Lsn lsn);
   void tick();
@@ -124,6 +168,24 @@ class Host final : private GroupHost,
   io::Task<void> snapshot(GroupId id, Group::Keep keep);
   io::Task<void> save_groups();
   void shrink_cache();
+
+  /// Marks a group as one that is being made or removed, for as long as it lives.
+  class ChangeOf {
+   public:
+    ChangeOf(Host& host, GroupId id) : host_(host), id_(id) {
+      CHECK(host_.changing_.insert(id_).second, "one change of a group at a time");
+    }
+    ~ChangeOf() {
+      host_.changing_.erase(id_);
+      host_.changed_.notify_all();
+    }
+    ChangeOf(const ChangeOf&) = delete;
+    ChangeOf& operator=(const ChangeOf&) = delete;
+
+   private:
+    Host& host_;
+    const GroupId id_;
+  };
 
   io::Env env_;
   NodeId self_;
@@ -141,9 +203,11 @@ class Host final : private GroupHost,
   std::unordered_map<GroupId, Group*> groups_by_id_;  ///< the same, for the hot path
   Group* receiving_ = nullptr;  ///< within on_batch(): has messages that are not processed yet
   std::map<GroupId, std::string> out_of_service_;
-  std::set<GroupId> creating_;  ///< bounded by the callers of create()
-  io::Event created_;           ///< one of creating_ is done
-  io::Event snapshot_taken_;    ///< or has failed
+  std::set<GroupId> changing_;          ///< being made or removed; bounded by the callers
+  io::Event changed_;                   ///< one of changing_ is done
+  io::Event snapshot_taken_;            ///< or has failed
+  std::map<GroupId, Instant> removed_;  ///< and when their data is deleted
+  GroupRecycler* recycler_ = nullptr;
   std::vector<Group*> ready_;
   std::deque<std::pair<wal::Lsn, GroupId>> durable_notices_;  ///< ascending
   std::vector<GroupId> ticking_;  ///< those that are not quiet; at most once each

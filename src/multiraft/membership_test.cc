@@ -335,6 +335,47 @@ TEST_F(Membership, ALearnerThatNeverAnswersStaysALearner) {
   EXPECT_TRUE(leader_->node()->status().learners.empty());
 }
 
+// ---- a lost quorum
+
+TEST_F(Membership, ASurvivorMakesANewGroupAndTheOldMembersDoNotComeBack) {
+  begin(5, 3);
+  write(5);
+  ASSERT_TRUE(same_on({1, 2, 3}));
+  EXPECT_EQ(on_leader([&](Node& n) { return n.reset_members({leader_->self()}); }).code(),
+            Errc::kPreconditionFailed)
+      << "there is a leader";
+  Member& survivor = other_member();
+  std::vector<Member*> dead;
+  for (uint64_t i = 1; i <= 3; ++i) {
+    if (&bed_->member(i) != &survivor) dead.push_back(&bed_->member(i));
+  }
+  for (Member* m : dead) m->crash(sim::CrashKind::kKill);
+  bed_->world.run_for(10s);
+  leader_ = &survivor;
+  EXPECT_EQ(on_leader([&](Node& n) { return n.reset_members({NodeId(4)}); }).code(),
+            Errc::kInvalidArgument);
+  ASSERT_TRUE(on_leader([&](Node& n) { return n.reset_members({survivor.self()}); }).ok());
+  write(5);
+  // The dead come back: they are a majority of what the group was.
+  for (Member* m : dead) m->start();
+  ASSERT_TRUE(bed_->world.run_until([&] { return bed_->all_open(); }, 10s));
+  bed_->world.run_for(30s);
+  EXPECT_TRUE(survivor.node()->is_leader());
+  write(5);
+  for (uint64_t i = 4; i <= 5; ++i) {
+    bed_->join(bed_->member(i));
+    const Status added = add(bed_->member(i));
+    ASSERT_TRUE(added.ok()) << added.error().describe();
+  }
+  survivor.crash(sim::CrashKind::kPowerLoss);
+  survivor.start();
+  ASSERT_TRUE(bed_->world.run_until([&] { return bed_->all_open(); }, 10s));
+  const auto has_all = [&](Member& m) { return m.ledger().values.size() == 15; };
+  ASSERT_TRUE(bed_->world.run_until(
+      [&] { return has_all(survivor) && has_all(bed_->member(4)) && has_all(bed_->member(5)); },
+      60s));
+}
+
 // ---- leadership
 
 TEST_F(Membership, LeadershipIsHandedToWhomIsAsked) {

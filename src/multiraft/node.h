@@ -47,6 +47,7 @@ struct NodeStatus {
   std::vector<NodeId> learners;  ///< they have a copy and no vote
   bool is_joint = false;
   std::string error;  ///< why the group is out of service; empty: it is not
+  std::string waits;  ///< why the state machine takes nothing at present; empty: it does
 };
 
 class Node {
@@ -105,6 +106,17 @@ class Node {
   /// Makes `voters` the group's members by one joint change, after the new ones have caught up as
   /// learners. Learners that are not among them stay. Errors: those of add_member().
   io::Task<Status> set_members(std::vector<NodeId> voters);
+
+  /// UNSAFE, an operator's last resort for a group that has lost its quorum for ever: makes
+  /// `voters` its members by the word of this survivor alone, which must be one of them. What this
+  /// member does not hold is lost, acknowledged or not; so ask it of the survivor whose log ends
+  /// last, and of no other. The old members cannot come back but blank (Host::reset, remove or
+  /// purge and join). Returns when this member leads the new group. Errors: kInvalidArgument: this
+  /// member is not one of `voters`. kPreconditionFailed: the group has
+  ///         a leader. kUnavailable: a snapshot is being installed. Nothing was changed.
+  ///         kTimeout: it is in force here, and the other new members have not answered yet. kIo,
+  ///         kClosed.
+  io::Task<Status> reset_members(std::vector<NodeId> voters);
 
   /// Hands leadership to the voter `to`, or to the one that has most of the log. No command is
   /// taken meanwhile (kOverloaded). ok: `to` leads, or this node has given up its leadership to it.

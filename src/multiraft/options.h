@@ -43,11 +43,17 @@ struct HostOptions {
   Duration snapshot_check_interval = 1s;
   /// Between two tries to fetch a snapshot.
   Duration snapshot_retry_delay = 500ms;
+  /// Between two tries of what the state machine refuses: doubled from the one to the other.
+  Duration refusal_retry_delay_min = 50ms;
+  Duration refusal_retry_delay_max = 5s;
 
   /// A learner has caught up when it lacks no more than so many entries.
   uint64_t caught_up_lag_entries = 256;
   /// One whose log has not grown for so long does not catch up.
   Duration catch_up_stall_max = 30s;
+
+  /// What a removed group has on the disk stays so long at least; a restart begins the time anew.
+  Duration removed_data_kept = std::chrono::hours(24);
 
   Duration election_timeout() const { return tick * election_ticks; }
 };

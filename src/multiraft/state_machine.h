@@ -1,7 +1,18 @@
 /// StateMachine: what a user of the Raft library replicates.
 ///
-/// All calls of one group come from one flow, one at a time and in log order: the next begins when
-/// the Task of the last has ended, but for on_snapshot_save. Different groups' calls overlap.
+/// Order:    all calls of one group come from one flow, one at a time and in log order: the next
+///           begins when the Task of the last has ended, but for on_snapshot_save, which begins
+///           between two on_apply and overlaps with those that follow. The calls without a Task may
+///           come while another call of the same group is suspended; they must not wait. Different
+///           groups' calls overlap.
+/// When:     on_recover first, once; on_epoch with it. on_apply for committed commands alone.
+///           on_leader_start when this member leads and has applied all that was committed before;
+///           on_leader_stop once for each, at the latest before the next on_leader_start. A member
+///           that is stopped (Host::stop, Host::remove) is told nothing more.
+/// Errors:   what an Error does depends on its code, see is_refusal(). A refusal is waited out: the
+///           same call comes again, less and less often, and a leader hands over to another member.
+///           Everything else puts this one member out of service, with on_error, and no other group
+///           but with kIo: a device that failed once is dead for all groups.
 /// Threads:  the reactor's.
 /// Lifetime: a state machine outlives the Node that it was given to.
 #pragma once
@@ -26,7 +37,17 @@ struct Command {
   /// What the proposer is told, if it waits here: on_apply may set a refusal that every replica
   /// reaches alike (a stale fence, say). A failure of this replica alone is on_apply's own error.
   Status outcome = ok();
+  /// Set by an on_apply that then fails with a refusal: this command has taken effect, and does not
+  /// come again. Those that are not marked must have left no trace.
+  bool is_done = false;
 };
+
+/// What a state machine answers when it cannot do something now and may later: no space, too much
+/// to do, something that it needs does not answer.
+constexpr bool is_refusal(Errc code) {
+  return code == Errc::kNoSpace || code == Errc::kOverloaded || code == Errc::kUnavailable ||
+         code == Errc::kTimeout;
+}
 
 /// What on_snapshot_save leaves behind: everything up to `index` is durable in the state machine.
 struct SavedState {
@@ -38,7 +59,8 @@ class StateMachine {
   virtual ~StateMachine() = default;
 
   /// Applies committed commands in order.
-  /// Errors: any: the group stops with this error and the other groups go on.
+  /// Errors: a refusal: the commands that are not marked is_done come again. Any other: the group
+  /// is out of service.
   virtual io::Task<Status> on_apply(std::span<Command> commands) = 0;
 
   /// The log moved to `index` by an entry that is not a command (a new leader's first one, a change
@@ -47,6 +69,8 @@ class StateMachine {
 
   /// Makes durable everything applied so far and describes it. Begins between two calls of
   /// on_apply and describes the state before it first suspends; on_apply goes on beside the rest.
+  /// Errors: a refusal: the log is not cut, and a snapshot is tried again later. Any other: the
+  /// group is out of service, since what could not be made durable must not be relied on.
   virtual io::Task<Result<SavedState>> on_snapshot_save() = 0;
 
   /// At restart: the state that on_snapshot_save described is the one on this disk; commands after
@@ -55,7 +79,8 @@ class StateMachine {
 
   /// On a member that lags: replaces the state by the one that `data` describes, fetched from
   /// `source`, and makes it durable. May have got newer state than `data` says: the log after it is
-  /// replayed. Retried with another source when it fails.
+  /// replayed. Tried again, from whoever leads by then, when it fails, but for kIo and kCorrupt:
+  /// then the group is out of service.
   virtual io::Task<Status> on_snapshot_load(Buffer data, NodeId source) = 0;
 
   /// This member leads `term`, and everything committed before it is applied.
@@ -64,7 +89,7 @@ class StateMachine {
   virtual void on_configuration_committed(const raft::ConfState& configuration) {
     (void)configuration;
   }
-  /// The group is out of service until the process restarts.
+  /// The group is out of service until the process restarts, or Host::reset.
   virtual void on_error(const Error& reason) { (void)reason; }
 };
 

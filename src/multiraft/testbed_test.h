@@ -22,6 +22,7 @@ struct Knobs {
   bool hold_recover = false;
   std::optional<Error> fail_apply;
   std::optional<Error> fail_save;
+  std::string refuse_at;  ///< the machine has no room for this command
   std::optional<Error> fail_load;
 };
 
@@ -39,10 +40,15 @@ class Ledger final : public StateMachine {
       while (knobs_.hold_apply) co_await changed.wait_next();
       is_applying = false;
       if (knobs_.fail_apply) co_return *knobs_.fail_apply;
+      if (!knobs_.refuse_at.empty() && begun == knobs_.refuse_at) {
+        ++refusals;
+        co_return error(Errc::kNoSpace, "as asked");
+      }
       if (begun.starts_with("refuse")) command.outcome = error(Errc::kStaleFence, "as asked");
       values.push_back(begun);
       EXPECT_LT(last, command.index) << "a command is applied once";
       last = command.index;
+      command.is_done = true;
     }
     co_return ok();
   }
@@ -84,6 +90,7 @@ class Ledger final : public StateMachine {
   bool saved_while_applying = false;
   LogIndex last;
   Epoch last_epoch;
+  size_t refusals = 0;
   size_t saves = 0, recovers = 0, loads = 0, leader_stops = 0, values_at_leader_start = 0;
   NodeId last_source;
   std::vector<Term> leader_starts;
@@ -94,6 +101,7 @@ class Ledger final : public StateMachine {
  private:
   void restore(const Buffer& data) {
     values.clear();
+    last = LogIndex();
     std::string value;
     for (char c : as_text(data.view())) {
       if (c != '\n') {
@@ -107,12 +115,12 @@ class Ledger final : public StateMachine {
 };
 
 /// A process with a Host, on a simulated machine; starts anew after a crash.
-class Member {
+class Member final : public GroupRecycler {
  public:
   Member(sim::Host& machine, NodeId self, PeerDirectory peers, HostOptions options,
          wal::WalOptions wal)
       : machine_(machine), self_(self), peers_(std::move(peers)), options_(options), wal_(wal) {}
-  ~Member() { crash(sim::CrashKind::kKill); }
+  ~Member() override { crash(sim::CrashKind::kKill); }
 
   void start() {
     if (!machine_.is_running()) machine_.boot();
@@ -121,6 +129,7 @@ class Member {
       client_ = std::make_unique<rpc::Client>(machine_.env(), rpc::ClientOptions(), kKey);
       server_ = std::make_unique<rpc::Server>(machine_.env(), rpc::ServerOptions(), kKey);
       raft_ = std::make_unique<Host>(machine_.env(), self_, *client_, peers_, options_);
+      raft_->set_recycler(*this);
       server_->add_one_way(wire::Method::kRaftBatch, *this, &Member::on_batch);
       CHECK(server_->listen(*peers_.find(self_)).ok());
       machine_.env().executor.spawn(open());
@@ -145,6 +154,12 @@ class Member {
     if (!ledger) ledger = std::make_unique<Ledger>(machine_.env(), knobs);
     return *ledger;
   }
+  io::Task<Status> erase(GroupId id) override {
+    erased.push_back(id);
+    if (fail_erase) co_return *fail_erase;
+    ledgers_.erase(id);
+    co_return ok();
+  }
   /// After a knob was turned.
   void release() {
     for (auto& [group, ledger] : ledgers_) ledger->changed.notify_all();
@@ -159,6 +174,8 @@ class Member {
   void lose_log() { wal_.directory += "-new"; }
 
   Knobs knobs;
+  std::vector<GroupId> erased;
+  std::optional<Error> fail_erase;
   bool is_open = false;
 
  private:

@@ -53,6 +53,9 @@ class Transport {
   ~Transport();
 
   void send(GroupId group, raft::Message message);
+  /// Connects to a peer that may have to be asked for its vote: what is sent while there is no
+  /// connection is lost, and an election is not repeated soon.
+  void greet(NodeId to) { (void)outgoing_to(to); }
   /// A frame carries one vouch and one epoch: those of its first heartbeat and of its first answer
   /// from a bound follower. A later one may have moved on: its bond is then not taken for one.
   void send_heartbeat(NodeId to, uint64_t vouch, const GroupHeartbeat& heartbeat);
