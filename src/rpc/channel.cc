@@ -18,6 +18,7 @@ Channel::Channel(Client& client, io::Address address)
     : client_(client), address_(std::move(address)) {}
 
 Channel::~Channel() {
+  if (attempt_) *attempt_ = nullptr;
   CHECK(pending_count_ == 0, "a channel outlives its calls");
 }
 
@@ -170,20 +171,27 @@ void Channel::begin_attempt() {
   CHECK(state_ == State::kIdle && !connection_);
   state_ = State::kConnecting;
   client_.metrics_.connects.add();
-  client_.env_.executor.spawn(connect());
+  attempt_ = std::make_shared<Channel*>(this);
+  client_.env_.executor.spawn(
+      connect(attempt_, client_.env_.network, address_, client_.options_.connect_timeout));
 }
 
-io::Task<void> Channel::connect() {
-  auto running = client_.gate_.enter();
-  if (!running) co_return;
-  auto connected =
-      co_await client_.env_.network.connect(address_, client_.options_.connect_timeout);
-  if (state_ != State::kConnecting) co_return;  // closed meanwhile
-  if (!connected) {
-    attempt_failed(connected.error());
-    co_return;
+// Outlives the channel when that is closed meanwhile: a peer that does not answer holds up nobody's
+// stop.
+io::Task<void> Channel::connect(std::shared_ptr<Channel*> attempt, io::Network& network,
+                                io::Address address, Duration timeout) {
+  auto connected = co_await network.connect(address, timeout);
+  if (*attempt) (*attempt)->connected(std::move(connected));
+}
+
+void Channel::connected(Result<std::unique_ptr<io::Connection>> result) {
+  CHECK(state_ == State::kConnecting);
+  attempt_.reset();
+  if (!result) {
+    attempt_failed(result.error());
+    return;
   }
-  connection_ = std::move(connected).value();
+  connection_ = std::move(result).value();
   reader_.emplace(client_.env_.buffers, kLimitsBeforeWelcome);
   state_ = State::kHandshaking;
   handshake_by_ = client_.env_.clock.now() + client_.options_.handshake_timeout;
@@ -251,6 +259,7 @@ void Channel::lose_connection(const Error& reason) {
 }
 
 void Channel::close() {
+  if (attempt_) *std::exchange(attempt_, nullptr) = nullptr;
   if (connection_) client_.bury(std::move(connection_));
   state_ = State::kClosed;
   fail_pending(error(Errc::kClosed, "the client is stopping; nothing was sent"),

@@ -51,7 +51,9 @@ class Channel final : public io::ConnectionHandler {
   Status take_welcome(const Frame& frame);
   Status take_answer(Frame& frame);
   void begin_attempt();
-  io::Task<void> connect();
+  static io::Task<void> connect(std::shared_ptr<Channel*> attempt, io::Network& network,
+                                io::Address address, Duration timeout);
+  void connected(Result<std::unique_ptr<io::Connection>> result);
   void attempt_failed(const Error& reason);
   void become_ready();
   void lose_connection(const Error& reason);
@@ -73,6 +75,8 @@ class Channel final : public io::ConnectionHandler {
   const io::Address address_;
   State state_ = State::kIdle;
   std::unique_ptr<io::Connection> connection_;  ///< in kHandshaking and kReady
+  /// In kConnecting: shared with connect(), which finds null in it when the channel has gone.
+  std::shared_ptr<Channel*> attempt_;
   std::optional<FrameReader> reader_;
   Nonce server_nonce_{};
   Nonce client_nonce_{};

@@ -161,7 +161,7 @@ class Client {
   ClusterKey key_;
   Metrics metrics_;
   Rng rng_;
-  io::Gate gate_;  ///< one holder a call under way and one an attempt to connect
+  io::Gate gate_;  ///< one holder a call under way
   io::Timer sweep_timer_;
   Graveyard graveyard_;
   std::map<std::string, std::unique_ptr<Channel>, std::less<>> channels_;
