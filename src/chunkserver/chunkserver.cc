@@ -44,6 +44,7 @@ void Chunkserver::add_services() {
   server_.add(Method::kChunkHash, service_, &ChunkService::chunk_hash);
   server_.add(Method::kCreateCopyset, service_, &ChunkService::create_copyset);
   server_.add(Method::kCopysetStatus, service_, &ChunkService::copyset_status);
+  server_.add(Method::kFetchSnapshot, *this, &Chunkserver::on_fetch_snapshot);
   server_.add_one_way(Method::kRaftBatch, *this, &Chunkserver::on_raft_batch);
 }
 
@@ -199,6 +200,12 @@ io::Task<Result<Copyset*>> Chunkserver::create_copyset(wire::CreateCopysetReques
 
 void Chunkserver::on_raft_batch(rpc::Call<wire::RaftBatch> batch) {
   if (is_serving_ && !is_stopping_) host_->on_batch(std::move(batch));
+}
+
+io::Task<Result<rpc::Answer<wire::FetchSnapshotReply>>> Chunkserver::on_fetch_snapshot(
+    rpc::Call<wire::FetchSnapshotRequest> call) {
+  if (!is_serving_ || is_stopping_) co_return error(Errc::kUnavailable, "not serving");
+  co_return co_await host_->on_fetch_snapshot(std::move(call));
 }
 
 void Chunkserver::report(const Error& failure) {

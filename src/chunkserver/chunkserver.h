@@ -58,6 +58,8 @@ class Chunkserver final : private ServiceContext, private HeartbeatSubject {
 
   void add_services();
   void on_raft_batch(rpc::Call<wire::RaftBatch> batch);
+  io::Task<Result<rpc::Answer<wire::FetchSnapshotReply>>> on_fetch_snapshot(
+      rpc::Call<wire::FetchSnapshotRequest> call);
   io::Task<Status> open_stores();
   io::Task<Status> register_with_mds();
   io::Task<Status> open_log();

@@ -87,6 +87,26 @@ TEST_F(CopysetTest, AWriteThatComesTwiceIsAppliedOnceAndALateOneNever) {
   EXPECT_TRUE(holds(4));
 }
 
+TEST_F(CopysetTest, AWriteThatFoundNoRoomComesAgainAndIsNoCopy) {
+  // Each on a chunk of its own, until the disk is full.
+  bench_.host.disk().set_capacity(0);
+  Status full = ok();
+  wire::ChunkOp op = write_op(1);
+  for (uint64_t i = 0; i < 200 && full.ok(); ++i) {
+    op = write_op(i + 1);
+    op.chunk = ChunkId(100 + i);
+    op.oldest_unresolved_sequence = i + 1;
+    full = apply(op, pattern(1, 1));
+  }
+  ASSERT_EQ(full.code(), Errc::kNoSpace);
+  EXPECT_FALSE(bench_.store->contains(kCopyset, op.chunk)) << "it left no trace";
+  bench_.host.disk().set_capacity(64 * kGiB);
+  ASSERT_TRUE(apply(op, pattern(2, 1)).ok());
+  auto got = bench_.read(kCopyset, op.chunk, 0, 1);
+  ASSERT_TRUE(got.ok());
+  EXPECT_TRUE(same_bytes(got->view(), pattern(2, 1).view()));
+}
+
 TEST_F(CopysetTest, FencesAndWindowsSurviveASnapshot) {
   ASSERT_TRUE(apply(write_op(7, 5), pattern(1, 1)).ok());
   const Buffer data = bench_.run(copyset_->on_snapshot_save())->data;

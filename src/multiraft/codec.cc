@@ -208,6 +208,11 @@ Buffer encode(const GroupState& state) {
   wire::RaftGroupState message;
   message.set_epoch(state.epoch.value());
   message.set_machine(state.machine.data(), state.machine.size_bytes());
+  if (state.file) {
+    message.mutable_file()->set_index(state.file->index.value());
+    message.mutable_file()->set_size_bytes(state.file->size_bytes);
+    message.mutable_file()->set_crc32c(state.file->crc);
+  }
   return serialize(message);
 }
 
@@ -216,7 +221,13 @@ Result<GroupState> decode_group_state(ByteView bytes) {
   if (!parse(bytes, &message)) {
     return error(Errc::kCorrupt, "the state of a group's snapshot cannot be read");
   }
-  return GroupState{.epoch = Epoch(message.epoch()), .machine = Buffer::copy_of(message.machine())};
+  GroupState state{.epoch = Epoch(message.epoch()), .machine = Buffer::copy_of(message.machine())};
+  if (message.has_file()) {
+    state.file = {.index = LogIndex(message.file().index()),
+                  .size_bytes = message.file().size_bytes(),
+                  .crc = message.file().crc32c()};
+  }
+  return state;
 }
 
 }  // namespace cairn::multiraft

@@ -3,6 +3,7 @@
 /// Source: src/wire/raft.proto.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "raft/message.h"
@@ -30,9 +31,17 @@ bool is_removed_mark(ByteView bytes);
 /// Of a replica that has joined and has got nothing yet, the snapshot is empty.
 Result<raft::SnapshotPtr> decode_mark(ByteView bytes);
 
+/// What a state machine saved, in a file: see SnapshotFiles.
+struct SnapshotFile {
+  LogIndex index;
+  uint64_t size_bytes = 0;
+  uint32_t crc = 0;
+  auto operator<=>(const SnapshotFile&) const = default;
+};
 struct GroupState {
   Epoch epoch;
   Buffer machine;
+  std::optional<SnapshotFile> file = std::nullopt;  ///< holds what `machine` would
 };
 Buffer encode(const GroupState& state);
 Result<GroupState> decode_group_state(ByteView bytes);

@@ -179,6 +179,7 @@ void Group::receive(raft::Message message) {
     case raft::MessageType::kAppend:
     case raft::MessageType::kSnapshot:
       if (message.term >= raw_->term()) guard_.on_leader_contact(now);
+      if (message.type == raft::MessageType::kSnapshot && has_to_be_fetched(message)) return;
       break;
     default:
       break;

@@ -29,6 +29,7 @@
 #include "multiraft/node.h"
 #include "multiraft/options.h"
 #include "multiraft/payload_cache.h"
+#include "multiraft/snapshot_files.h"
 #include "multiraft/state_machine.h"
 #include "multiraft/transport.h"
 #include "raft/raw_node.h"
@@ -48,6 +49,8 @@ class GroupHost {
   virtual PayloadCache& cache() = 0;
   virtual wal::Lsn durable() const = 0;
   virtual HostBeats& beats() = 0;
+  virtual SnapshotFiles& snapshot_files() = 0;
+  virtual io::Task<Status> wait_durable(wal::Lsn lsn) = 0;
   /// The beats of `leader` have stopped: the groups that are bound to it are released.
   virtual void on_leader_silent(NodeId leader) = 0;
   /// Group::on_durable() is called once the log has reached `after`; in the order of calls.
@@ -171,7 +174,7 @@ class Group {
   // group_apply.cc
   io::Task<void> apply_loop();
   io::Task<Status> apply_entries(raft::Entries entries);
-  io::Task<Status> apply_until_taken(std::vector<Command>* commands);
+  io::Task<Status> apply_refused(std::vector<Command>* commands, Error reason);
   void note_refusal(const Error& reason);
   io::Task<Status> apply_commands(std::vector<Command> commands);
   Status apply_marker(const raft::Entry& entry);
@@ -227,6 +230,10 @@ class Group {
 
   // group_snapshot.cc
   io::Task<void> take_wanted_snapshot();
+  io::Task<Result<GroupState>> keep_saved(LogIndex index, Epoch epoch, Buffer data);
+  io::Task<void> remove_old_files();
+  bool has_to_be_fetched(const raft::Message& message);
+  io::Task<void> fetch_snapshot(SnapshotFile file);
   io::Task<void> replace_rotten_entries();
   io::Task<bool> sleep_before_retry(uint32_t attempt);
   /// The core has got a snapshot that is not installed: its configuration is ahead of ours.
@@ -294,6 +301,7 @@ class Group {
 
   // Snapshots.
   std::deque<raft::Message> held_appends_;  ///< behind a snapshot that is being installed
+  std::optional<raft::Message> fetching_;   ///< to be stepped once its file is here
   bool installing_ = false;
   bool saving_ = false;
   bool save_waits_ = false;     ///< for the batch that is being applied; no other begins

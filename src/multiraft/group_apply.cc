@@ -58,30 +58,35 @@ io::Task<Status> Group::apply_entries(raft::Entries entries) {
 io::Task<Status> Group::apply_commands(std::vector<Command> commands) {
   if (commands.empty()) co_return ok();
   CHECK(commands.front().index == applied_ + 1, "commands are applied without a gap");
-  CO_TRY(co_await apply_until_taken(&commands));
+  if (Status taken = co_await machine_.on_apply(commands); !taken) {
+    CO_TRY(co_await apply_refused(&commands, taken.error()));
+  }
   applied_ = commands.back().index;
   for (const Command& c : commands) resolve_proposals(c.term, c.index, c.outcome);
   co_return ok();
 }
 
 // A machine that has no room, say, must not take its group out of service: room may be made.
-io::Task<Status> Group::apply_until_taken(std::vector<Command>* commands) {
+io::Task<Status> Group::apply_refused(std::vector<Command>* commands, Error reason) {
+  if (!is_refusal(reason.code())) co_return reason;
+  note_refusal(reason);
   size_t done_count = 0;
   for (uint32_t attempt = 0;; ++attempt) {
+    while (done_count < commands->size() && (*commands)[done_count].is_done) ++done_count;
+    if (done_count == commands->size()) break;
+    if (!co_await sleep_before_retry(attempt)) co_return check_in_service();
     auto applied = co_await machine_.on_apply(std::span(*commands).subspan(done_count));
     if (applied) break;
     if (!is_refusal(applied.code())) co_return applied;
-    while (done_count < commands->size() && (*commands)[done_count].is_done) ++done_count;
-    if (attempt == 0) note_refusal(applied.error());
-    if (!co_await sleep_before_retry(attempt)) co_return check_in_service();
   }
-  if (refusal_) logger_.info("the state machine goes on", {{"group", id_}});
+  logger_.info("the state machine goes on", {{"group", id_}});
   refusal_.reset();
   co_return ok();
 }
 
 void Group::note_refusal(const Error& reason) {
   refusal_ = reason;
+  progress_.notify_all();
   logger_.warn("the state machine refuses a command; trying again",
                {{"group", id_}, {"why", reason.message()}});
   host_.env()

@@ -113,7 +113,7 @@ Status Group::check_change(const ConfChangeV2& change) const {
   }
   const bool is_settled = is_ready_leader() && raw_->applied() >= leader_first_index_ &&
                           raw_->applied() >= written_change_;
-  if (!is_settled || !raw_->transferee().is_none()) {
+  if (!raw_->transferee().is_none() || (!is_settled && !is_planted(PlantedBug::kTwoConfChanges))) {
     return error(Errc::kOverloaded,
                  "another change of members or of the leader is under way; nothing was proposed");
   }

@@ -4,7 +4,7 @@
 namespace cairn::multiraft {
 
 bool Group::can_snapshot() const {
-  return !failed_ && !stopping_ && !saving_ && !installing_ &&
+  return !failed_ && !stopping_ && !saving_ && !installing_ && !refusal_ &&
          applied_ > log_.last_snapshot()->metadata.index;
 }
 
@@ -36,12 +36,16 @@ io::Task<void> Group::replace_rotten_entries() {
 
 io::Task<Status> Group::wait_between_batches() {
   save_waits_ = true;
-  while (applying_batch_ && !failed_ && !stopping_ && !is_planted(PlantedBug::kSnapshotInBatch)) {
+  while (applying_batch_ && !failed_ && !stopping_ && !refusal_ &&
+         !is_planted(PlantedBug::kSnapshotInBatch)) {
     co_await progress_.wait_next();
   }
   save_waits_ = false;
   progress_.notify_all();
-  co_return check_in_service();
+  CO_TRY(check_in_service());
+  // In the middle of a batch, for nobody knows how long.
+  if (refusal_) co_return *refusal_;
+  co_return ok();
 }
 
 io::Task<Status> Group::take_snapshot(Keep keep) {
@@ -86,7 +90,17 @@ io::Task<Status> Group::take_snapshot(Keep keep) {
   CO_TRY(check_in_service());
   // The leader's snapshot, which is newer, takes its place.
   if (installing_ || is_overtaken()) co_return ok();
-  snapshot->data = encode(GroupState{.epoch = epoch, .machine = std::move(saved->data)});
+  auto state = co_await keep_saved(snapshot->metadata.index, epoch, std::move(saved->data));
+  if (!state) {
+    if (!is_refusal(state.code())) fail(state.error().within("saving a snapshot"));
+    co_return state.error();
+  }
+  CO_TRY(check_in_service());
+  if (installing_ || is_overtaken() ||
+      snapshot->metadata.index <= log_.last_snapshot()->metadata.index) {
+    co_return ok();
+  }
+  snapshot->data = encode(*state);
   written_bytes_ -= std::min(written_bytes_, bytes_before);
   written_entries_ -= std::min(written_entries_, entries_before);
   cut_log(std::move(snapshot), keep);
@@ -107,6 +121,57 @@ void Group::cut_log(raft::SnapshotPtr snapshot, Keep keep) {
   last_written_ = host_.wal().append_snapshot(id_, mark, /*reset_log=*/false);
   log_.set_snapshot(std::move(snapshot));
   log_.compact(cut);
+  host_.env().executor.spawn(remove_old_files());
+}
+
+io::Task<Result<GroupState>> Group::keep_saved(LogIndex index, Epoch epoch, Buffer data) {
+  GroupState state{.epoch = epoch, .machine = Buffer()};
+  if (data.size_bytes() <= host_.options().snapshot_inline_bytes_max) {
+    state.machine = std::move(data);
+  } else {
+    state.file = CO_TRY(co_await host_.snapshot_files().save(id_, index, std::move(data)));
+  }
+  co_return state;
+}
+
+// Once the mark that names a newer one is durable.
+io::Task<void> Group::remove_old_files() {
+  auto inside = gate_.enter();
+  if (!inside) co_return;
+  const LogIndex index = log_.last_snapshot()->metadata.index;
+  if (!co_await host_.wait_durable(last_written_)) co_return;
+  co_await host_.snapshot_files().remove_before(id_, index);
+}
+
+// A snapshot's file is fetched before the core hears of the snapshot: until it is here, whole, this
+// member goes on with what it has, and a leader that gives up, or has a newer one, is no trouble.
+bool Group::has_to_be_fetched(const raft::Message& message) {
+  auto state = decode_group_state(message.snapshot->data.view());
+  if (!state || !state->file || message.snapshot->metadata.index <= raw_->committed()) return false;
+  if (host_.snapshot_files().contains(id_, state->file->index)) return false;
+  const bool is_under_way = fetching_.has_value();
+  const bool is_same =
+      is_under_way && fetching_->snapshot->metadata.index == message.snapshot->metadata.index;
+  if (!is_under_way || is_same) fetching_ = message;  // the same from a newer leader
+  if (!is_under_way) host_.env().executor.spawn(fetch_snapshot(*state->file));
+  return true;
+}
+
+io::Task<void> Group::fetch_snapshot(SnapshotFile file) {
+  auto inside = gate_.enter();
+  Status fetched = error(Errc::kClosed, "stopping");
+  if (inside) fetched = co_await host_.snapshot_files().fetch(id_, file, fetching_->from);
+  raft::Message message = std::move(*std::exchange(fetching_, std::nullopt));
+  if (failed_ || stopping_) co_return;
+  if (fetched) {
+    step(std::move(message));
+  } else if (fetched.code() == Errc::kIo) {
+    fail(fetched.error().within("fetching a snapshot"));
+  } else {
+    // The leader asks again after a while.
+    logger_.warn("a snapshot was not fetched",
+                 {{"group", id_}, {"why", fetched.error().message()}});
+  }
 }
 
 io::Task<void> Group::install_loop() {
@@ -131,6 +196,9 @@ io::Task<void> Group::install_loop() {
 io::Task<Status> Group::install(raft::Message message) {
   const raft::SnapshotPtr snapshot = message.snapshot;
   GroupState state = CO_TRY(decode_group_state(snapshot->data.view()));
+  if (state.file) {
+    state.machine = CO_TRY(co_await host_.snapshot_files().load(id_, *state.file));
+  }
   logger_.info("installing a snapshot",
                {{"group", id_}, {"index", snapshot->metadata.index}, {"applied", applied_}});
   // The core hands out no entries while a snapshot is pending; what it had handed out is finished.
@@ -171,6 +239,7 @@ void Group::adopt_snapshot(raft::Message& message, Epoch epoch) {
   last_written_ = host_.wal().append_snapshot(id_, mark, /*reset_log=*/true);
   write(message);
   deliver_when_durable(std::move(message.responses));
+  host_.env().executor.spawn(remove_old_files());
   machine_.on_epoch(epoch_, applied_);
   machine_.on_configuration_committed(configuration_);
   greet_members();

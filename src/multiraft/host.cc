@@ -21,6 +21,18 @@ wal::SnapshotMark first_mark(const std::vector<NodeId>& voters) {
   return mark;
 }
 
+std::set<SnapshotFiles::Key> files_named_by(const std::vector<wal::RecoveredGroup>& groups) {
+  std::set<SnapshotFiles::Key> named;
+  for (const wal::RecoveredGroup& group : groups) {
+    if (!group.snapshot || is_removed_mark(group.snapshot->data.view())) continue;
+    auto snapshot = decode_mark(group.snapshot->data.view());
+    if (!snapshot) continue;
+    auto state = decode_group_state((*snapshot)->data.view());
+    if (state && state->file) named.emplace(group.group, state->file->index);
+  }
+  return named;
+}
+
 uint64_t draw_life(io::Entropy& entropy) {
   std::array<std::byte, sizeof(uint64_t)> bytes;
   entropy.fill(bytes);
@@ -34,6 +46,8 @@ Host::Host(io::Env env, NodeId self, rpc::Client& client, const PeerDirectory& p
     : env_(env),
       self_(self),
       options_(options),
+      client_(client),
+      peers_(peers),
       transport_(self, client, peers, *this, env.logger.named("transport")),
       cache_(options.cached_payload_bytes_max),
       beats_(options.election_timeout(), options.tick, draw_life(env.entropy)),
@@ -59,6 +73,8 @@ io::Task<Status> Host::open(io::Disk& disk, wal::WalOptions wal_options, Machine
   wal_options.owner = self_.value();
   wal_ = CO_TRY(co_await wal::Wal::open(env_, disk, wal_options, *this, &recovered));
   durable_ = wal_->durable_lsn();
+  snapshot_files_ = std::make_unique<SnapshotFiles>(env_, disk, self_, client_, peers_, options_);
+  CO_TRY(co_await snapshot_files_->open(files_named_by(recovered)));
   for (wal::RecoveredGroup& group : recovered) {
     const GroupId id = group.group;
     if (Status status = co_await recover(std::move(group), &factory); !status) {
@@ -90,7 +106,11 @@ io::Task<Status> Host::recover(wal::RecoveredGroup recovered, MachineFactory* fa
 io::Task<Status> Host::add_group(wal::RecoveredGroup recovered, StateMachine& machine) {
   const GroupId id = recovered.group;
   auto group = CO_TRY(Group::create(*this, id, machine, std::move(recovered)));
-  CO_TRY(co_await machine.on_recover(group->recovered_state().machine));
+  Buffer saved = group->recovered_state().machine;
+  if (const auto& file = group->recovered_state().file) {
+    saved = CO_TRY(co_await snapshot_files_->load(id, *file));
+  }
+  CO_TRY(co_await machine.on_recover(std::move(saved)));
   machine.on_epoch(group->recovered_state().epoch, LogIndex());
   groups_by_id_.emplace(id, group.get());
   groups_.emplace(id, std::move(group));
@@ -433,10 +453,23 @@ io::Task<void> Host::save_groups() {
   while (snapshots_count_ > 0) co_await snapshot_taken_.wait_next();
 }
 
+io::Task<Result<rpc::Answer<wire::FetchSnapshotReply>>> Host::on_fetch_snapshot(
+    rpc::Call<wire::FetchSnapshotRequest> call) {
+  auto inside = CO_TRY(gate_.enter());
+  const wire::FetchSnapshotRequest& request = call.request;
+  if (!snapshot_files_) co_return error(Errc::kUnavailable, "this host is starting");
+  rpc::Answer<wire::FetchSnapshotReply> answer;
+  answer.attachment.push_back(CO_TRY(co_await snapshot_files_->read_piece(
+      GroupId(request.group()), LogIndex(request.index()), request.offset_bytes(),
+      request.piece_bytes_max(), NodeId(request.to_node()))));
+  co_return answer;
+}
+
 io::Task<void> Host::stop() {
   snapshot_timer_.disarm();
   if (wal_ && !disk_error_) co_await save_groups();
   tick_timer_.disarm();
+  if (snapshot_files_) snapshot_files_->begin_stop();
   for (auto& [id, group] : groups_) group->begin_stop();
   durable_moved_.notify_all();
   co_await gate_.close();

@@ -100,6 +100,9 @@ class Host final : private GroupHost,
 
   /// The handler of Method::kRaftBatch.
   void on_batch(rpc::Call<wire::RaftBatch> batch);
+  /// The handler of Method::kFetchSnapshot. Errors: those of SnapshotFiles::read_piece.
+  io::Task<Result<rpc::Answer<wire::FetchSnapshotReply>>> on_fetch_snapshot(
+      rpc::Call<wire::FetchSnapshotRequest> call);
 
   /// The log has failed: the disk is dead until the process starts again.
   const std::optional<Error>& disk_error() const { return disk_error_; }
@@ -123,6 +126,8 @@ class Host final : private GroupHost,
   PayloadCache& cache() override { return cache_; }
   wal::Lsn durable() const override { return durable_; }
   HostBeats& beats() override { return beats_; }
+  SnapshotFiles& snapshot_files() override { return *snapshot_files_; }
+  io::Task<Status> wait_durable(wal::Lsn lsn) override;
   void on_leader_silent(NodeId leader) override;
   void notify_when_durable(Group& group, wal::Lsn after) override;
   void on_group_failed(const Error& reason) override;
@@ -155,7 +160,6 @@ class Host final : private GroupHost,
   void purge_expired();
   io::Task<void> purge_in_background(GroupId id);
   io::Task<Status> make_group(GroupId id, wal::SnapshotMark mark, StateMachine* machine);
-  io::Task<Status> wait_durable(wal::Lsn lsn);
   void tick();
   void tick_groups(bool beats);
   void release_bound_to(NodeId leader, Group::LeaderIs leader_is);
@@ -190,6 +194,8 @@ class Host final : private GroupHost,
   io::Env env_;
   NodeId self_;
   HostOptions options_;
+  rpc::Client& client_;
+  const PeerDirectory& peers_;
   Transport transport_;
   PayloadCache cache_;
   HostBeats beats_;
@@ -198,6 +204,7 @@ class Host final : private GroupHost,
   wal::Lsn durable_;
   std::optional<Error> disk_error_;
 
+  std::unique_ptr<SnapshotFiles> snapshot_files_;
   std::unique_ptr<wal::Wal> wal_;
   std::map<GroupId, std::unique_ptr<Group>> groups_;
   std::unordered_map<GroupId, Group*> groups_by_id_;  ///< the same, for the hot path

@@ -8,6 +8,7 @@ io::Task<void> Host::take_apart(GroupId id) {
   if (found == groups_.end()) co_return;
   co_await found->second->stop();
   std::erase(ready_, found->second.get());
+  groups_by_id_.erase(id);
   groups_.erase(id);
   groups_gauge_.set(static_cast<int64_t>(groups_.size()));
 }
@@ -64,6 +65,7 @@ io::Task<Status> Host::purge_alone(GroupId id) {
   if (recycler_) CO_TRY(co_await recycler_->erase(id));
   // Only now: as long as there is data, the log knows of it.
   CO_TRY(co_await wait_durable(wal_->append_remove_group(id)));
+  co_await snapshot_files_->remove_before(id, LogIndex(UINT64_MAX));
   removed_.erase(id);
   env_.logger.info("what a removed group had left was deleted", {{"group", id}});
   co_return ok();
@@ -112,6 +114,7 @@ io::Task<Result<Node*>> Host::reset_alone(GroupId id, StateMachine* machine) {
   // one that never was.
   wal_->append_remove_group(id);
   CO_TRY(co_await make_group(id, blank_mark(), machine));
+  co_await snapshot_files_->remove_before(id, LogIndex(UINT64_MAX));
   out_of_service_.erase(id);
   co_return find(id);
 }

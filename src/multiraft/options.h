@@ -52,6 +52,17 @@ struct HostOptions {
   /// One whose log has not grown for so long does not catch up.
   Duration catch_up_stall_max = 30s;
 
+  /// A snapshot with more data than this keeps it in a file, and members fetch it in pieces.
+  size_t snapshot_inline_bytes_max = 64 * kKiB;
+  uint64_t snapshot_bytes_max = 4 * kGiB;
+  uint32_t snapshot_piece_bytes = 256 * kKiB;
+  /// Members that may fetch from this host at once, and groups that fetch here; more are refused
+  /// and come again.
+  size_t snapshot_sends_max = 4;
+  size_t snapshot_receives_max = 4;
+  uint64_t snapshot_send_bytes_per_second = 64 * kMiB;
+  Duration snapshot_piece_timeout = 2s;
+
   /// What a removed group has on the disk stays so long at least; a restart begins the time anew.
   Duration removed_data_kept = std::chrono::hours(24);
 

@@ -1,8 +1,8 @@
 /// PayloadCache: bounds the memory that log entries' payloads take, over all groups of a host.
 ///
 /// Entries are noted in the order in which they were appended. Above the limit the oldest payloads
-/// are dropped from memory, as soon as their entries are durable here; whoever needs one later (a
-/// lagging follower, a late apply) has it read from the write-ahead log.
+/// are dropped from memory; whoever needs one later (a lagging follower, a late apply) has it read
+/// from the write-ahead log, which keeps those that are not durable yet in memory itself.
 /// Pure. Threads: one reactor.
 #pragma once
 
@@ -30,8 +30,7 @@ class PayloadCache {
   }
 
   /// Calls `drop(note)` for the oldest until the rest fits. `drop` answers false when the payload
-  /// is not durable yet: then nothing younger is looked at either, for what is next to be durable
-  /// is the oldest.
+  /// has to stay yet: then nothing younger is looked at either.
   template <typename Drop>
   void shrink(Drop&& drop) {
     while (cached_bytes_ > bytes_max_ && !notes_.empty()) {

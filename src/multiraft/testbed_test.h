@@ -131,6 +131,7 @@ class Member final : public GroupRecycler {
       raft_ = std::make_unique<Host>(machine_.env(), self_, *client_, peers_, options_);
       raft_->set_recycler(*this);
       server_->add_one_way(wire::Method::kRaftBatch, *this, &Member::on_batch);
+      server_->add(wire::Method::kFetchSnapshot, *this, &Member::on_fetch);
       CHECK(server_->listen(*peers_.find(self_)).ok());
       machine_.env().executor.spawn(open());
     });
@@ -176,6 +177,9 @@ class Member final : public GroupRecycler {
   Knobs knobs;
   std::vector<GroupId> erased;
   std::optional<Error> fail_erase;
+  std::optional<uint64_t> fail_pieces_from;  ///< of snapshots that others fetch here
+  size_t pieces_asked = 0;
+  std::vector<uint64_t> offsets_asked;
   bool is_open = false;
 
  private:
@@ -184,6 +188,16 @@ class Member final : public GroupRecycler {
                                          [this](GroupId group) { return &ledger(group); });
     CHECK(opened.ok(), opened.ok() ? "" : opened.error().message());
     is_open = true;
+  }
+  io::Task<Result<rpc::Answer<wire::FetchSnapshotReply>>> on_fetch(
+      rpc::Call<wire::FetchSnapshotRequest> call) {
+    if (!is_open) co_return error(Errc::kUnavailable, "starting");
+    ++pieces_asked;
+    offsets_asked.push_back(call.request.offset_bytes());
+    if (fail_pieces_from && call.request.offset_bytes() >= *fail_pieces_from) {
+      co_return error(Errc::kUnavailable, "as asked");
+    }
+    co_return co_await raft_->on_fetch_snapshot(std::move(call));
   }
   void on_batch(rpc::Call<wire::RaftBatch> batch) {
     if (is_open) raft_->on_batch(std::move(batch));

@@ -19,6 +19,7 @@ enum class Method : uint16_t {
   kCopysetStatus = 33,
   // Raft
   kRaftBatch = 48,  ///< one-way
+  kFetchSnapshot = 49,
   // MDS
   kRegisterChunkserver = 64,
   kHeartbeat = 65,
