@@ -128,6 +128,7 @@ void Trial::run() {
   const auto second = open();
   check_same(first, second);
   if (first->groups.contains(kNewGroup)) return;
+  const bool had_gaps = !wal_->recovery().gaps.empty();
   host_.execute([this] {
     wal_->append_entry(GroupId(kNewGroup),
                        {.term = Term(1), .index = LogIndex(1), .head = Buffer::copy_of("new")});
@@ -136,7 +137,11 @@ void Trial::run() {
                          std::chrono::minutes(1)));
   crash();
   const auto third = open();
-  CHECK(third.ok() && third->groups.contains(kNewGroup) && !third->quarantined.at(kNewGroup));
+  CHECK(third.ok() && third->groups.contains(kNewGroup), describe(third));
+  // In a log with gaps whose oldest segment has lost its header and its first batch, what was
+  // before it cannot be told from a gap once it has left: a new group may be blamed then, which is
+  // safe.
+  CHECK(had_gaps || !third->quarantined.at(kNewGroup), describe(third));
   CHECK(third->groups.size() == first->groups.size() + 1);
 }
 
