@@ -287,6 +287,10 @@ class Batch {
         totals_.simulated_seconds / wall_seconds, totals_.simulated_seconds / cpu_seconds);
     std::printf("%llu seeds were run twice and compared\n",
                 static_cast<unsigned long long>(totals_.repeated_count));
+    if (const auto inputs = totals_.coverage.find("core input"); inputs != totals_.coverage.end()) {
+      std::printf("%.2f million inputs of cores per second of one core\n",
+                  static_cast<double>(inputs->second) / cpu_seconds * 1e-6);
+    }
     print_coverage();
     if (hunts()) {
       const uint64_t tried = totals_.passed_count + totals_.failed_count;

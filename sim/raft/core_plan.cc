@@ -18,20 +18,23 @@ CorePlan draw_core_plan(Rng& rng) {
   CoreWeights& weights = plan.weights;
   weights.work = 30 + 40 * rng.unit();
   weights.tick = rng.chance(0.5) ? 25 : 10;
-  weights.read = 1 + 4 * rng.unit();
+  weights.read = 1 + 9 * rng.unit();
   weights.propose = 2 + 8 * rng.unit();
   weights.restart = rng.chance(0.7) ? 1.5 * rng.unit() : 0;
-  weights.partition = rng.chance(0.7) ? 1.5 * rng.unit() : 0;
+  weights.partition = rng.chance(0.7) ? 0.7 * rng.unit() : 0;
   weights.transfer = rng.chance(0.5) ? 0.6 * rng.unit() : 0;
   weights.compact = rng.chance(0.6) ? 2 * rng.unit() : 0;
   weights.change = rng.chance(0.7) ? 5 * rng.unit() : 0;
   weights.forget_leader = rng.chance(0.3) ? 0.3 : 0;
   plan.cores_count = weights.change > 0 ? kCoresMax : plan.members_count;
+  // As many ticks for each.
+  weights.tick *= static_cast<double>(plan.cores_count) / 4;
   plan.loss = rng.chance(0.6) ? 0.2 * rng.unit() : 0;
   plan.repeat = rng.chance(0.6) ? 0.3 * rng.unit() : 0;
   plan.late_share = rng.chance(0.6) ? 0.1 * rng.unit() : 0;
+  plan.late_chance = rng.chance(0.5) ? 0.02 : 0.003;
   plan.slow_share = rng.chance(0.5) ? 0.5 : 0;
-  plan.steps_count = static_cast<int>(rng.between(3'000, 12'000));
+  plan.steps_count = static_cast<int>(rng.between(20'000, 80'000));
   return plan;
 }
 

@@ -39,8 +39,9 @@ struct CorePlan {
   CoreWeights weights;
   double loss = 0;
   double repeat = 0.05;
-  double late_share = 0;  ///< of the messages that stay away until nobody thinks of them
-  double slow_share = 0;  ///< of the members whose storage lags
+  double late_share = 0;   ///< of the messages that stay away until nobody thinks of them
+  double late_chance = 0;  ///< that one of them arrives in place of another message
+  double slow_share = 0;   ///< of the members whose storage lags
   int steps_count = 5'000;
 };
 

@@ -14,6 +14,7 @@ namespace {
 
 constexpr GroupId kGroup{1};
 constexpr size_t kInFlightMax = 300;  ///< messages beyond these are lost
+constexpr size_t kLateMax = 60;       ///< that stay away at one time
 constexpr size_t kReadsMax = 64;      ///< under way
 constexpr int kHealRoundsMax = 6'000;
 constexpr int kWorkMax = 1'000;  ///< of one member in a round
@@ -119,7 +120,8 @@ class CoreRun {
       left -= weight;
       return is_it;
     };
-    if (drawn(w.work)) work(id);
+    if (steps_count_ == cut_at_) cut_off_ = std::exchange(cut_to_come_, {});
+    if (drawn(w.work)) work(next_that(id, has_work));
     if (drawn(w.deliver)) deliver_some();
     if (drawn(w.tick)) tick(id);
     if (drawn(w.propose)) propose(id);
@@ -134,6 +136,17 @@ class CoreRun {
     member(id).raw->check_invariants();
   }
 
+  static bool leads(const Member& m) { return m.raw->is_leader(); }
+
+  /// The next core from `id` on of which this holds; `id` itself if there is none.
+  uint64_t next_that(uint64_t id, bool (*holds)(const Member&)) {
+    for (uint64_t i = 0; i < plan_.cores_count; ++i) {
+      const uint64_t candidate = (id - 1 + i) % plan_.cores_count + 1;
+      if (holds(member(candidate))) return candidate;
+    }
+    return id;
+  }
+
   void tick(uint64_t id) {
     ++inputs_count_;
     member(id).raw->tick();
@@ -146,9 +159,10 @@ class CoreRun {
   }
 
   void read(uint64_t id) {
-    if (reads_.size() >= kReadsMax) return;
+    // What is not answered was lost on the way: its client gives up.
+    if (reads_.size() >= kReadsMax) reads_.erase(reads_.begin());
     // Mostly those that believe to lead: what they answer alone is what may be stale.
-    if (rng_.chance(0.7) && !member(id).raw->is_leader()) return;
+    if (rng_.chance(0.9)) id = next_that(id, leads);
     ++inputs_count_;
     const uint64_t number = ++reads_count_;
     Buffer context = Buffer::allocate(sizeof(number));
@@ -168,8 +182,6 @@ class CoreRun {
       }
       reads_.erase(found);
     }
-    // What is not answered was lost on the way: its client gives up.
-    if (reads_.size() >= kReadsMax) reads_.erase(reads_.begin());
   }
 
   void restart(uint64_t id) {
@@ -212,8 +224,30 @@ class CoreRun {
   }
 
   void change_members(uint64_t id) {
-    Member& m = member(id);
-    if (!m.raw->is_leader()) return;
+    const double kind = rng_.unit();
+    if (kind < 0.4) return change_at_random(id);
+    if (kind < 0.7) return replace_voters(id);
+    add_two(id);
+  }
+
+  /// One behind the other: the second has to wait, or to become an empty entry. Soon afterwards
+  /// those who have learnt of both lose sight of those who have not.
+  void add_two(uint64_t id) {
+    id = next_that(id, leads);
+    std::set<NodeId> side{NodeId(id)};
+    for (uint64_t node = 1; node <= plan_.cores_count && side.size() < 3; ++node) {
+      const raft::TrackerConfig& config = member(id).raw->config();
+      if (config.voters.contains(NodeId(node)) || rng_.chance(0.3)) continue;
+      side.insert(NodeId(node));
+      propose_change(id, raft::ConfChangeTransition::kAuto,
+                     {{.type = raft::ConfChangeType::kAddVoter, .node = NodeId(node)}});
+    }
+    if (side.size() < 3 || rng_.chance(0.3)) return;
+    cut_to_come_ = std::move(side);
+    cut_at_ = steps_count_ + rng_.between(10, 300);
+  }
+
+  void change_at_random(uint64_t id) {
     std::vector<raft::ConfChangeSingle> changes(rng_.chance(0.5) ? 1 : rng_.between(0, 3));
     for (raft::ConfChangeSingle& single : changes) {
       constexpr raft::ConfChangeType kTypes[] = {
@@ -221,14 +255,32 @@ class CoreRun {
           raft::ConfChangeType::kAddLearner, raft::ConfChangeType::kRemove};
       single = {.type = kTypes[rng_.below(4)], .node = NodeId(any_core())};
     }
-    const auto transition = rng_.chance(0.5)
-                                ? raft::ConfChangeTransition::kAuto
-                                : static_cast<raft::ConfChangeTransition>(rng_.below(3));
+    const auto transition = static_cast<raft::ConfChangeTransition>(rng_.below(3));
+    propose_change(id, transition, std::move(changes));
+  }
+
+  /// By others, most of them: the two halves of the joint configuration have little in common.
+  void replace_voters(uint64_t id) {
+    std::vector<raft::ConfChangeSingle> changes;
+    const double share = 0.3 + 0.4 * rng_.unit();
+    for (uint64_t node = 1; node <= plan_.cores_count; ++node) {
+      const bool stays = rng_.chance(share) || (node == id && rng_.chance(0.7));
+      changes.push_back(
+          {.type = stays ? raft::ConfChangeType::kAddVoter : raft::ConfChangeType::kRemove,
+           .node = NodeId(node)});
+    }
+    const auto transition = rng_.chance(0.7) ? raft::ConfChangeTransition::kJointImplicit
+                                             : raft::ConfChangeTransition::kJointExplicit;
+    propose_change(id, transition, std::move(changes));
+  }
+
+  void propose_change(uint64_t id, raft::ConfChangeTransition transition,
+                      std::vector<raft::ConfChangeSingle> changes) {
+    Member& m = member(id);
+    if (!m.raw->is_leader()) return;
     const raft::ConfChangeV2 change(transition, std::move(changes));
     if (!m.raw->propose_conf_change(change).ok()) return;
     count("configuration change proposed");
-    // Another one at once: it has to wait, or to become an empty entry.
-    if (rng_.chance(0.3)) change_members(id);
   }
 
   void compact(uint64_t id) {
@@ -263,7 +315,7 @@ class CoreRun {
         }
       }
     }
-    const double chance = m.is_slow ? 0.1 : 0.6;
+    const double chance = m.is_slow ? 0.01 : 0.4;
     if (!m.append_work.empty() && rng_.chance(chance)) write(m);
     if (!m.apply_work.empty() && rng_.chance(chance)) apply(id);
   }
@@ -313,8 +365,8 @@ class CoreRun {
       take(std::move(message));
       return;
     }
-    if (in_flight_.size() + late_.size() >= kInFlightMax) return lose(message);
-    const bool is_late = !is_healed_ && rng_.chance(plan_.late_share);
+    if (in_flight_.size() >= kInFlightMax) return lose(message);
+    const bool is_late = !is_healed_ && late_.size() < kLateMax && rng_.chance(plan_.late_share);
     (is_late ? late_ : in_flight_).push_back(std::move(message));
   }
 
@@ -327,7 +379,7 @@ class CoreRun {
   }
 
   void deliver_some() {
-    const bool is_late = !late_.empty() && rng_.chance(0.02);
+    const bool is_late = !late_.empty() && rng_.chance(plan_.late_chance);
     auto& pool = is_late ? late_ : in_flight_;
     if (pool.empty()) return;
     // Mostly in order, sometimes in any.
@@ -427,6 +479,8 @@ class CoreRun {
   std::array<Member, kCoresMax> members_;
   std::deque<raft::Message> in_flight_;
   std::deque<raft::Message> late_;
+  std::set<NodeId> cut_to_come_;
+  uint64_t cut_at_ = 0;
   std::set<NodeId> cut_off_;  ///< on the other side of a partition
   std::map<uint64_t, Read> reads_;
   LogIndex applied_max_;

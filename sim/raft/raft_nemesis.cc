@@ -94,6 +94,7 @@ void RaftNemesis::begin() {
   schedule(rates_.ambush, &RaftNemesis::ambush);
   schedule(rates_.pause, &RaftNemesis::pause);
   schedule(rates_.estrange, &RaftNemesis::estrange);
+  schedule(rates_.bridge, &RaftNemesis::bridge);
   schedule(rates_.partition, &RaftNemesis::partition);
   schedule(rates_.partition * 3, &RaftNemesis::depose_in_turn);
   schedule(rates_.one_way, &RaftNemesis::cut_some);
@@ -112,6 +113,7 @@ void RaftNemesis::begin() {
 void RaftNemesis::heal() {
   for (const EventId id : pending_) world_.cancel(id);
   pending_.clear();
+  context_.writes_held = false;
   world_.fabric().set_frame_faults({});
   world_.fabric().set_model({});
   world_.fabric().heal_all();
@@ -244,6 +246,62 @@ void RaftNemesis::estrange() {
   after(paused, [&member] {
     if (member.is_up() && member.host().is_paused()) member.host().resume();
   });
+}
+
+/// A leader and one that wants to lead do not hear each other; who decides between them hears both,
+/// and forgets again and again whom it has promised what.
+void RaftNemesis::bridge() {
+  const auto& groups = context_.plan.groups;
+  const RaftGroupShape& group = groups[rng_.below(groups.size())];
+  std::vector<RaftMember*> others;
+  RaftMember* leader = nullptr;
+  for (auto& member : members_) {
+    multiraft::Node* node = member->node(group.id);
+    if (!node) continue;
+    if (node->is_leader()) {
+      leader = member.get();
+    } else {
+      others.push_back(member.get());
+    }
+  }
+  if (!leader || others.size() < 2) return;
+  std::swap(others[0], others[rng_.below(others.size())]);
+  RaftMember* candidate = others[0];
+  RaftMember* judge = others[rng_.between(1, others.size() - 1)];
+  note("bridge", judge->host().name());
+  world_.fabric().cut_both(leader->host(), candidate->host());
+  // With more members, the other voters do not count.
+  for (RaftMember* other : others) {
+    if (other != candidate && other != judge && rng_.chance(0.8)) {
+      cut_off(*other, timeouts(4, 6));
+    }
+  }
+  after(timeouts(1, 2), [this, judge, leader] { restart_again(*judge, *leader, 4); });
+  context_.writes_held = true;
+  after(timeouts(6, 8), [this, leader, candidate] {
+    context_.writes_held = false;
+    world_.fabric().heal(leader->host(), candidate->host());
+    world_.fabric().heal(candidate->host(), leader->host());
+  });
+}
+
+void RaftNemesis::restart_again(RaftMember& judge, RaftMember& leader, int times) {
+  if (times == 0) return;
+  if (judge.is_up()) {
+    context_.count("strike: kill");
+    judge.crash(CrashKind::kKill);
+    // The leader does not learn at once what is decided without it.
+    world_.fabric().cut_both(leader.host(), judge.host());
+    after(timeouts(0.01, 0.1), [&judge] {
+      if (!judge.is_up()) judge.start();
+    });
+    after(timeouts(0.5, 1), [this, &judge, &leader] {
+      world_.fabric().heal(leader.host(), judge.host());
+      world_.fabric().heal(judge.host(), leader.host());
+    });
+  }
+  after(timeouts(1.2, 2),
+        [this, &judge, &leader, times] { restart_again(judge, leader, times - 1); });
 }
 
 // ---- network

@@ -47,6 +47,8 @@ class RaftNemesis {
   std::set<std::pair<GroupId, NodeId>> leaderships();
   void pause();
   void estrange();
+  void bridge();
+  void restart_again(RaftMember& judge, RaftMember& leader, int times);
   void supervise();
 
   void cut_off(RaftMember& member, Duration duration);

@@ -73,7 +73,6 @@ void draw_host_faults(Rng& rng, Dice& dice, RaftFaultRates& faults) {
   faults.disk_hang = dice.sometimes(0.1, 10, 40);
   faults.full_disk = dice.sometimes(0.2, 8, 30);
   faults.corruption = dice.sometimes(0.3, 5, 15);
-  faults.slowness_max = rng.chance(0.5) ? 50 : 500;
   faults.down_min = dice.span(0, 0.3);
   faults.down_max = rng.chance(0.4) ? dice.span(0.3, 0.8) : dice.span(1, 12);
   faults.pause_max = dice.span(1, 8);
@@ -84,6 +83,7 @@ void draw_network_faults(Rng& rng, Dice& dice, RaftFaultRates& faults) {
   faults.partition = dice.sometimes(0.6, 2, 12);
   faults.one_way = dice.sometimes(0.4, 2, 12);
   faults.estrange = dice.sometimes(0.4, 3, 15);
+  faults.bridge = dice.sometimes(0.3, 4, 12);
   faults.slow_link = dice.sometimes(0.4, 2, 10);
   faults.reset = dice.sometimes(0.3, 1, 10);
   faults.partition_max = dice.span(1, 12);
@@ -114,6 +114,7 @@ RaftPlan draw_raft_plan(Rng& rng, bool quiet) {
   plan.load.burst_max = static_cast<uint32_t>(rng.chance(0.5) ? rng.between(2, 16) : 1);
   plan.load.write_share = 0.3 + 0.5 * rng.unit();
   plan.load.payload_share = rng.chance(0.5) ? 0.3 * rng.unit() : 0.0;
+  plan.load.lull_chance = rng.chance(0.5) ? 0.05 : 0.0;
   plan.load.stale_share = 0.1 + 0.5 * rng.unit();
   plan.faults.leaders_share = rng.chance(0.5) ? 0.8 : 0.2;
   plan.faults.snapshot = dice.sometimes(0.4, 1, 8);
@@ -121,6 +122,12 @@ RaftPlan draw_raft_plan(Rng& rng, bool quiet) {
   plan.faults.conf_change = dice.sometimes(0.5, 1, 8);
   if (!quiet) {
     draw_host_faults(rng, dice, plan.faults);
+    // Writes that overtake each other, or disks that hardly move.
+    if (rng.chance(0.4)) {
+      plan.disk.tail_mean = Duration(static_cast<int64_t>(rng.between(50'000, 400'000)));
+    } else {
+      plan.faults.slowness_max = 500;
+    }
     draw_network_faults(rng, dice, plan.faults);
   }
   return plan;
@@ -137,12 +144,13 @@ std::string describe(const RaftPlan& plan) {
   text += describe("power loss", f.power_loss) + describe("kill", f.kill) +
           describe("blackout", f.blackout) + describe("ambush", f.ambush) +
           describe("pause", f.pause) + describe("estranged leader", f.estrange) +
-          describe("partition", f.partition) + describe("one-way cut", f.one_way) +
-          describe("slow disk", f.slow_disk) + describe("slow link", f.slow_link) +
-          describe("reset", f.reset) + describe("disk error", f.disk_error) +
-          describe("disk hang", f.disk_hang) + describe("full disk", f.full_disk) +
-          describe("corruption", f.corruption) + describe("snapshot", f.snapshot) +
-          describe("transfer", f.transfer) + describe("configuration change", f.conf_change);
+          describe("bridge", f.bridge) + describe("partition", f.partition) +
+          describe("one-way cut", f.one_way) + describe("slow disk", f.slow_disk) +
+          describe("slow link", f.slow_link) + describe("reset", f.reset) +
+          describe("disk error", f.disk_error) + describe("disk hang", f.disk_hang) +
+          describe("full disk", f.full_disk) + describe("corruption", f.corruption) +
+          describe("snapshot", f.snapshot) + describe("transfer", f.transfer) +
+          describe("configuration change", f.conf_change);
   const auto percent = [&](const char* name, double chance) {
     if (chance > 0) {
       text += std::string(" ") + name + " " + std::to_string(chance * 100).substr(0, 4) + "%";

@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "base/units.h"
 #include "multiraft/options.h"
+#include "sim/io/disk.h"
 #include "sim/io/fabric.h"
 #include "store/wal/wal.h"
 
@@ -33,6 +34,7 @@ struct RaftFaultRates {
   Duration ambush{};
   Duration pause{};
   Duration estrange{};
+  Duration bridge{};  ///< two members lose each other, and the third that hears both restarts
   Duration partition{};
   Duration one_way{};
   Duration slow_disk{};
@@ -63,6 +65,7 @@ struct RaftLoad {
   double write_share = 0.5;
   double payload_share = 0;  ///< of the writes carry blocks besides their head
   double stale_share = 0.3;  ///< of the operations go to any member that believes to lead
+  double lull_chance = 0;    ///< that nothing begins for a few timeouts: groups go quiet
   uint32_t burst_max = 1;    ///< operations that begin at once
   size_t pending_max = 64;
 };
@@ -73,6 +76,7 @@ struct RaftPlan {
   wal::WalOptions wal;
   RaftLoad load;
   RaftFaultRates faults;
+  DiskModel disk;
   double slow_apply_chance = 0;  ///< of a batch of commands
   double slow_save_chance = 0;   ///< of a snapshot saved or loaded
   Duration chaos{};

@@ -23,7 +23,7 @@ class RaftRun {
       : world_(options.seed),
         sink_(world_),
         plan_(draw_raft_plan(world_.rng(), options.quiet)),
-        context_{.plan = plan_, .witness = witness_, .coverage = coverage_, .problem = {}} {
+        context_{.plan = plan_, .witness = witness_, .coverage = coverage_} {
     if (options.verbose) {
       world_.set_log(&sink_, options.debug ? LogLevel::kDebug : LogLevel::kInfo);
     }
@@ -63,6 +63,7 @@ class RaftRun {
         options.clock_drift_ppm = static_cast<int64_t>(world_.rng().between(0, range)) - drift;
       }
       hosts.push_back(&world_.add_host("n" + std::to_string(i), options));
+      hosts.back()->disk("disk", plan_.disk);
       peers.set(NodeId(i), hosts.back()->address(kPort));
     }
     for (uint32_t i = 0; i < kRaftHostsCount; ++i) {

@@ -32,7 +32,13 @@ void RegisterLoad::stop() {
 void RegisterLoad::schedule() {
   const double wait =
       -std::log(1.0 - rng_.unit()) * static_cast<double>(context_.plan.load.think_mean.count());
-  next_ = world_.after(Duration(static_cast<int64_t>(wait)), [this] {
+  Duration delay(static_cast<int64_t>(wait));
+  if (context_.writes_held) delay /= 8;
+  if (rng_.chance(context_.plan.load.lull_chance)) {
+    context_.count("lull of the load");
+    delay += context_.plan.timeout() * static_cast<int64_t>(rng_.between(2, 8));
+  }
+  next_ = world_.after(delay, [this] {
     const uint64_t ops_count = rng_.between(1, context_.plan.load.burst_max);
     for (uint64_t i = 0; i < ops_count; ++i) begin_op();
     schedule();
@@ -50,6 +56,13 @@ RaftMember* RegisterLoad::believed_leader(GroupId group) {
     best_term = node->term();
   }
   return best;
+}
+
+size_t RegisterLoad::leaders_count(GroupId group) {
+  return static_cast<size_t>(std::ranges::count_if(members_, [group](auto& member) {
+    multiraft::Node* node = member->is_up() ? member->node(group) : nullptr;
+    return node && node->is_leader();
+  }));
 }
 
 RaftMember* RegisterLoad::pick_member(GroupId group) {
@@ -70,7 +83,8 @@ void RegisterLoad::begin_op() {
   const auto& groups = context_.plan.groups;
   const GroupId group = groups[rng_.below(groups.size())].id;
   const auto number = static_cast<uint32_t>(rng_.below(kRegistersCount));
-  const bool is_write = rng_.chance(context_.plan.load.write_share);
+  const bool may_write = !context_.writes_held || leaders_count(group) > 1;
+  const bool is_write = rng_.chance(context_.plan.load.write_share) && may_write;
   RaftMember* member = pick_member(group);
   if (!member || pending_count_ >= context_.plan.load.pending_max) return;
   if (is_write) {

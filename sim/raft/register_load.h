@@ -49,6 +49,7 @@ class RegisterLoad {
   void begin_op();
   RaftMember* pick_member(GroupId group);
   RaftMember* believed_leader(GroupId group);
+  size_t leaders_count(GroupId group);
   Op& new_op(GroupId group, uint32_t number, bool is_write);
   void start_write(RaftMember& member, GroupId group, uint32_t number, bool* succeeded);
   void start_read(RaftMember& member, GroupId group, uint32_t number, bool* succeeded);

@@ -31,6 +31,9 @@ struct RunContext {
   const RaftPlan& plan;
   RaftWitness& witness;
   Coverage& coverage;
+  /// The clients write only where two members believe to lead: a log that grows would keep others
+  /// from being elected.
+  bool writes_held = false;
   std::string problem;  ///< the first thing that no fault of the plan explains; empty: none
 
   void count(const std::string& what) { ++coverage[what]; }

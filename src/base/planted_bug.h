@@ -15,7 +15,6 @@ enum class PlantedBug : uint8_t {
   kForgetVote,          ///< a vote is cast and not made durable
   kReadWithoutLease,    ///< a leader answers reads although its lease has run out
   kLeaseAfterTransfer,  ///< a leader that asked another to take over goes on reading by its lease
-  kVoteAfterStart,      ///< a restarted member votes although a lease may rest on its silence
   kReadBeforeTerm,      ///< a leader answers reads before it has committed in its own term
   kVoteNotRestored,     ///< whom a member voted for is not read back at restart
   kQuarantineIgnored,   ///< a group whose log lost records takes part
@@ -31,7 +30,6 @@ enum class PlantedBug : uint8_t {
   kCommitOldTerm,        ///< a leader commits entries of older terms by counting
   kCommitWithHeartbeat,  ///< a heartbeat commits what its receiver may not have
   kTruncateAfterAppend,  ///< an append drops everything behind it, conflict or not
-  kStaleAppendAck,       ///< an acknowledgment of an earlier term's append counts
   kStaleStorageAck,      ///< the completion of a write of an earlier term counts (ABA)
   kSnapshotOverLog,      ///< a snapshot replaces a log that has all of it and more
   kTwoConfChanges,       ///< a second configuration change begins before the first is applied

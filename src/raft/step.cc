@@ -58,9 +58,6 @@ Status Raft::step_by_role(Message message) {
 bool Raft::step_term(const Message& message) {
   if (message.term.is_zero() || message.term == term_) return true;  // zero: local
   if (message.term > term_) return step_newer_term(message);
-  if (is_planted(PlantedBug::kStaleAppendAck) && message.type == MessageType::kAppendResponse) {
-    return true;
-  }
   step_older_term(message);
   return false;
 }
