@@ -32,6 +32,10 @@ Status Raft::handle_append(const Message& message) {
     return ok();
   }
   LogIndex conflict;
+  if (log_.matches(previous) && is_reset_replaced(message.entries)) {
+    return error(Errc::kCorrupt,
+                 "the group was reset through another member too; this one's state is not its own");
+  }
   const auto last = log_.maybe_append(previous, message.commit, message.entries, &conflict);
   if (last) {
     if (!conflict.is_zero()) info("replace the unstable entries from index ", conflict);
@@ -116,6 +120,7 @@ bool Raft::restore_snapshot(const SnapshotPtr& snapshot) {
     return false;
   }
   log_.restore(snapshot);
+  pending_reset_.reset();  // whatever it was: the snapshot says what is
   const ConfState installed = install(std::move(outcome).value());
   CHECK(equivalent(installed, at.conf_state), "a configuration was restored differently");
   CHECK(log_.last_index() == at.index);

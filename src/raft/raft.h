@@ -172,6 +172,7 @@ class Raft {
 
   // reset.cc
   void resume_reset();
+  bool is_reset_replaced(const Entries& entries) const;
   bool is_overtaken_by_reset(const Message& message) const;
 
   // reads.cc
@@ -262,9 +263,10 @@ class Raft {
   LogIndex pending_conf_index_;
   /// Leader only: the change that ends its own vote, if it has proposed one in this term.
   LogIndex leaving_index_;
-  /// A reset that is in the log and not applied: its configuration is in force already, and changes
-  /// that stand before it in the log change nothing any more.
+  /// A reset that was ordered here, is in the log and not applied: its configuration is in force
+  /// already, and changes that stand before it in the log change nothing any more.
   std::optional<ConfChangeV2> pending_reset_;
+  LogIndex pending_reset_index_;
   /// Leader only: payload bytes proposed and not yet applied; an estimate from below.
   uint64_t uncommitted_bytes_ = 0;
 

@@ -23,6 +23,8 @@ uint64_t generation_of(Term term) {
 Status Raft::reset_configuration(const NodeSet& voters, const NodeSet& learners) {
   ConfChangeV2 change;
   change.transition = ConfChangeTransition::kReset;
+  change.context = Buffer::allocate(sizeof(uint64_t));  // who ordered it: see resume_reset()
+  store(change.context.mutable_view(), id_.value());
   for (NodeId id : voters) change.changes.push_back({.node = id});
   for (NodeId id : learners) {
     change.changes.push_back({.type = ConfChangeType::kAddLearner, .node = id});
@@ -52,6 +54,7 @@ Status Raft::reset_configuration(const NodeSet& voters, const NodeSet& learners)
                            .head = encode(change),
                            .payload = {}}));
   pending_reset_ = std::move(change);
+  pending_reset_index_ = log_.last_index();
   note(LogLevel::kWarn, id_, " resets the group at term ", term_);
   trace("reset");
   install(std::move(outcome).value());
@@ -59,8 +62,9 @@ Status Raft::reset_configuration(const NodeSet& voters, const NodeSet& learners)
   return ok();
 }
 
-// After a restart. Groups that never were reset, and those whose reset is applied, have nothing to
-// look for, or little.
+// After a restart, where the reset was ordered. (Others have it in their logs as well, and for them
+// it is a change like any other until it is applied.) Groups that never were reset, and those whose
+// reset is applied, have nothing to look for, or little.
 void Raft::resume_reset() {
   if (generation_of(term_) == 0) return;
   const LogIndex end = log_.last_index() + 1;
@@ -69,13 +73,29 @@ void Raft::resume_reset() {
     const auto entry = log_.slice(*at, *at + 1, 0);
     CHECK(entry && entry->size() == 1);
     auto change = decode_conf_change(entry->front().head.view());
-    if (change && change->resets()) pending_reset_ = std::move(change).value();
+    const bool own = change && change->resets() &&
+                     change->context.size_bytes() == sizeof(uint64_t) &&
+                     NodeId(load<uint64_t>(change->context.view())) == id_;
+    if (own) {
+      pending_reset_ = std::move(change).value();
+      pending_reset_index_ = *at;
+    }
     low = *at + 1;
   }
   if (!pending_reset_) return;
   auto outcome = Changer(tracker_, log_.last_index()).apply(*pending_reset_);
   CHECK(outcome.ok(), "a reset is legal in any configuration");
   install(std::move(outcome).value());
+}
+
+// Whether a leader, whose log matches ours before `entries`, replaces our reset: somebody has reset
+// the group through another survivor too. What was in force here never was the group's.
+bool Raft::is_reset_replaced(const Entries& entries) const {
+  if (!pending_reset_) return false;
+  return std::ranges::any_of(entries, [this](const Entry& entry) {
+    return entry.index <= pending_reset_index_ &&
+           !log_.matches({.term = entry.term, .index = entry.index});
+  });
 }
 
 // Whether it comes from a member that a reset left out, or that has not heard of the reset yet and

@@ -112,6 +112,59 @@ TEST(Reset, OutlivesARestartFromTheMomentItIsWritten) {
   EXPECT_EQ(config_of(group, 5), "voters=(4 5) learners=(6)");
 }
 
+// The one mistake that the operator must not make: both survivors are told to go on.
+TEST(Reset, OfTwoSurvivorsOneFindsItsOwnReplacedAndStops) {
+  TestGroup group(5, careful());
+  group.elect(1);
+  for (uint64_t id : {1, 2, 3, 4, 5}) group.isolate(id);
+  for (uint64_t id : {4, 5}) forget_leader(group, id);
+  ASSERT_TRUE(group[4].reset_configuration({NodeId(4), NodeId(5)}, {}).ok());
+  ASSERT_TRUE(group[5].reset_configuration({NodeId(5), NodeId(3)}, {}).ok());
+  group.settle();
+  const EntryId before{.term = Term(1), .index = LogIndex(1)};
+  ASSERT_TRUE(group[4].log().matches(before));
+  // Another leader of the same generation, whose log has no reset of 4's.
+  Message append{.type = MessageType::kAppend,
+                 .to = NodeId(4),
+                 .from = NodeId(5),
+                 .term = Term(kTermsPerGeneration + 9)};
+  append.index = group[4].committed();
+  append.log_term = *group[4].log().term(append.index);
+  append.entries = Entries::of({.term = Term(kTermsPerGeneration + 9),
+                                .index = append.index + 1,
+                                .head = {},
+                                .payload = {}});
+  EXPECT_EQ(group[4].step(append).code(), Errc::kCorrupt);
+}
+
+TEST(Reset, IsAChangeLikeAnyOtherForAMemberThatOnlyReceivedIt) {
+  TestGroup group(5, careful());
+  group.elect(1);
+  for (uint64_t id : {1, 2, 3, 4, 5}) group.isolate(id);
+  forget_leader(group, 4);
+  forget_leader(group, 5);
+  ASSERT_TRUE(group[4].reset_configuration({NodeId(4), NodeId(5)}, {}).ok());
+  group.heal();
+  for (uint64_t id : {1, 2, 3}) group.isolate(id);
+  bool has_it = false;
+  for (int round = 0; round < 200 && !has_it; ++round) {
+    for (uint64_t id : {4, 5}) {
+      group[id].tick();
+      while (group[id].has_ready()) group.handle_ready(group.node(id));
+    }
+    for (Message& message : std::exchange(group.in_flight(), {})) {
+      const uint64_t to = message.to.value();
+      if (to != 4 && to != 5) continue;
+      (void)group[to].step(std::move(message));
+      has_it = has_it || group[5].last_index() == group[4].last_index();
+    }
+  }
+  ASSERT_TRUE(has_it);
+  while (group[5].has_ready()) group.handle_ready(group.node(5));
+  group.start(NodeId(5));
+  EXPECT_EQ(config_of(group, 5), "voters=(1 2 3 4 5)");
+}
+
 TEST(Reset, OverridesChangesThatItFoundInTheLog) {
   TestGroup group(5, careful());
   group.elect(1);
