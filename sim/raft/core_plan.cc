@@ -33,6 +33,8 @@ CorePlan draw_core_plan(Rng& rng) {
   plan.repeat = rng.chance(0.6) ? 0.3 * rng.unit() : 0;
   plan.late_share = rng.chance(0.6) ? 0.1 * rng.unit() : 0;
   plan.late_chance = rng.chance(0.5) ? 0.02 : 0.003;
+  plan.write_chance = rng.chance(0.5) ? 0.6 : 0.1;
+  plan.slowness = rng.chance(0.5) ? 6 : 30;
   plan.slow_share = rng.chance(0.5) ? 0.5 : 0;
   plan.steps_count = static_cast<int>(rng.between(20'000, 80'000));
   return plan;

@@ -39,9 +39,11 @@ struct CorePlan {
   CoreWeights weights;
   double loss = 0;
   double repeat = 0.05;
-  double late_share = 0;   ///< of the messages that stay away until nobody thinks of them
-  double late_chance = 0;  ///< that one of them arrives in place of another message
-  double slow_share = 0;   ///< of the members whose storage lags
+  double late_share = 0;      ///< of the messages that stay away until nobody thinks of them
+  double late_chance = 0;     ///< that one of them arrives in place of another message
+  double write_chance = 0.6;  ///< that one write or batch is done when a member works
+  double slowness = 6;        ///< of the members whose storage lags
+  double slow_share = 0;      ///< of the members whose storage lags
   int steps_count = 5'000;
 };
 

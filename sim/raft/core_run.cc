@@ -315,7 +315,7 @@ class CoreRun {
         }
       }
     }
-    const double chance = m.is_slow ? 0.01 : 0.4;
+    const double chance = m.is_slow ? plan_.write_chance / plan_.slowness : plan_.write_chance;
     if (!m.append_work.empty() && rng_.chance(chance)) write(m);
     if (!m.apply_work.empty() && rng_.chance(chance)) apply(id);
   }
