@@ -135,7 +135,7 @@ std::vector<std::string> role_command(const DevState& state, const DevProcess& p
           "--space-reserve",
           flags.space_reserve,
           "--wal-max",
-          "1G"};
+          "4G"};
 }
 
 std::vector<std::string> command_of(const DevState& state, const DevProcess& process,
