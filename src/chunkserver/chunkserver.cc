@@ -43,6 +43,7 @@ void Chunkserver::add_services() {
   server_.add(Method::kFetchChunk, service_, &ChunkService::fetch_chunk);
   server_.add(Method::kChunkHash, service_, &ChunkService::chunk_hash);
   server_.add(Method::kCreateCopyset, service_, &ChunkService::create_copyset);
+  server_.add(Method::kDeleteCopyset, service_, &ChunkService::delete_copyset);
   server_.add(Method::kCopysetStatus, service_, &ChunkService::copyset_status);
   server_.add(Method::kFetchSnapshot, *this, &Chunkserver::on_fetch_snapshot);
   server_.add_one_way(Method::kRaftBatch, *this, &Chunkserver::on_raft_batch);
@@ -66,7 +67,7 @@ io::Task<Status> Chunkserver::start() {
   heartbeat_.start();
   env_.logger.info("chunkserver serves", {{"id", identity_.id},
                                           {"address", address_.text},
-                                          {"copysets", copysets_.size()},
+                                          {"copysets", copysets_->count()},
                                           {"chunk_files_ready", pool_->ready_count()}});
   co_return ok();
 }
@@ -77,6 +78,11 @@ io::Task<Status> Chunkserver::open_stores() {
   store_ = CO_TRY(co_await chunk::InPlaceStore::open(env_, disk_, *pool_, options_.store));
   fetcher_ =
       std::make_unique<ChunkFetcher>(env_, client_, peers_, *store_, fetch_options(options_));
+  CopysetListener& listener = *this;
+  copysets_ =
+      std::make_unique<CopysetSet>(env_, *store_, *pool_, *fetcher_, listener,
+                                   CopysetSet::Options{.chunk_bytes = options_.store.chunk_bytes,
+                                                       .copysets_max = options_.copysets_max});
   co_return ok();
 }
 
@@ -117,18 +123,10 @@ io::Task<Status> Chunkserver::open_log() {
   }
   host_ = std::make_unique<multiraft::Host>(env_, NodeId(identity_.id.value()), client_, peers_,
                                             options_.raft);
+  copysets_->attach(*host_, NodeId(identity_.id.value()));
   co_return co_await host_->open(disk_, options_.wal, [this](GroupId group) {
-    return &make_copyset(CopysetId(group.value()));
+    return &copysets_->make(CopysetId(group.value()));
   });
-}
-
-Copyset& Chunkserver::make_copyset(CopysetId id) {
-  auto& copyset = copysets_[id];
-  if (!copyset) {
-    copyset =
-        std::make_unique<Copyset>(env_, id, *store_, *pool_, *fetcher_, options_.store.chunk_bytes);
-  }
-  return *copyset;
 }
 
 Status Chunkserver::health() const {
@@ -140,29 +138,13 @@ Status Chunkserver::health() const {
   return ok();
 }
 
-Result<Copyset*> Chunkserver::find_copyset(CopysetId id) {
+Result<PinnedCopyset> Chunkserver::find_copyset(CopysetId id) {
   if (!is_serving_ || is_stopping_) TRY(health());
-  auto found = copysets_.find(id);
-  const GroupId group(id.value());
-  multiraft::Node* node = found == copysets_.end() ? nullptr : host_->find(group);
-  if (node) {
-    found->second->attach(*node);
-    return found->second.get();
-  }
-  if (auto damaged = host_->out_of_service().find(group);
-      damaged != host_->out_of_service().end()) {
-    return error(Errc::kUnavailable,
-                 "copyset " + to_string(id) + " is out of service here: " + damaged->second);
-  }
-  return error(Errc::kNotFound, "copyset " + to_string(id) + " is not on this chunkserver");
+  return copysets_->find(id);
 }
 
 std::vector<Copyset*> Chunkserver::copysets() {
-  std::vector<Copyset*> all;
-  for (auto& [id, copyset] : copysets_) {
-    if (auto found = find_copyset(id)) all.push_back(*found);
-  }
-  return all;
+  return copysets_ && host_ ? copysets_->all() : std::vector<Copyset*>();
 }
 
 const std::map<GroupId, std::string>& Chunkserver::damaged_copysets() const {
@@ -170,32 +152,27 @@ const std::map<GroupId, std::string>& Chunkserver::damaged_copysets() const {
   return host_ ? host_->out_of_service() : kNone;
 }
 
-io::Task<Result<Copyset*>> Chunkserver::create_copyset(wire::CreateCopysetRequest request) {
+bool Chunkserver::learn_address(const wire::NodeAddress& peer) {
+  if (peer.node() == 0 || peer.node() == identity_.id.value() || peer.address().empty()) {
+    return false;
+  }
+  return peers_.set(NodeId(peer.node()), io::Address{peer.address()});
+}
+
+io::Task<Status> Chunkserver::create_copyset(wire::CreateCopysetRequest request) {
   auto inside = CO_TRY(gate_.enter());
-  const CopysetId id(request.copyset());
-  auto found = find_copyset(id);
-  if (found || found.code() != Errc::kNotFound) co_return found;
-  std::vector<NodeId> members;
-  bool is_member = false, news = false;
-  for (const auto& member : request.members()) {
-    members.emplace_back(member.node());
-    is_member |= member.node() == identity_.id.value();
-    if (member.node() != identity_.id.value()) {
-      news |= peers_.set(NodeId(member.node()), io::Address{member.address()});
-    }
-  }
-  if (id.is_none() || !is_member) {
-    co_return error(Errc::kInvalidArgument,
-                    "a copyset is created on its members, and chunkserver " +
-                        to_string(identity_.id) + " is none of them; nothing was created");
-  }
-  if (copysets_.size() >= options_.copysets_max) {
-    co_return error(Errc::kOverloaded, "this disk has as many copysets as it may have");
-  }
-  CO_TRY(co_await store_->create_copyset(id));
-  CO_TRY(co_await host_->create(GroupId(id.value()), std::move(members), make_copyset(id)));
+  if (!is_serving_ || is_stopping_) CO_TRY(health());
+  bool news = false;
+  for (const auto& member : request.members()) news |= learn_address(member);
+  CO_TRY(co_await copysets_->create(std::move(request)));
   if (news) co_await write_peers_file();
-  co_return find_copyset(id);
+  co_return ok();
+}
+
+io::Task<Status> Chunkserver::remove_copyset(CopysetId id, Epoch epoch) {
+  auto inside = CO_TRY(gate_.enter());
+  if (!is_serving_ || is_stopping_) CO_TRY(health());
+  co_return co_await copysets_->remove(id, epoch);
 }
 
 void Chunkserver::on_raft_batch(rpc::Call<wire::RaftBatch> batch) {
@@ -254,17 +231,22 @@ io::Task<wire::HeartbeatRequest> Chunkserver::report() {
 
 io::Task<void> Chunkserver::obey(wire::HeartbeatReply reply) {
   bool news = false;
-  for (const auto& peer : reply.peers()) {
-    if (peer.node() != identity_.id.value()) {
-      news |= peers_.set(NodeId(peer.node()), io::Address{peer.address()});
-    }
-  }
+  for (const auto& peer : reply.peers()) news |= learn_address(peer);
   for (auto& request : *reply.mutable_create()) {
     const CopysetId id(request.copyset());
     auto created = co_await create_copyset(std::move(request));
     if (!created) {
       env_.logger.warn("a copyset could not be created; the MDS asks again",
                        {{"copyset", id}, {"why", created.error().message()}});
+    }
+    if (is_stopping_) co_return;
+  }
+  for (const auto& stray : reply.remove()) {
+    const CopysetId id(stray.copyset());
+    const Status removed = co_await remove_copyset(id, Epoch(stray.epoch()));
+    if (!removed && removed.code() != Errc::kNotFound) {
+      env_.logger.warn("a stray replica was not removed; the MDS asks again",
+                       {{"copyset", id}, {"why", removed.error().message()}});
     }
     if (is_stopping_) co_return;
   }

@@ -15,13 +15,16 @@
 
 #include "chunkserver/background/heartbeat.h"
 #include "chunkserver/chunk_fetcher.h"
+#include "chunkserver/copyset_set.h"
 #include "chunkserver/identity.h"
 #include "chunkserver/options.h"
 #include "chunkserver/service.h"
 
 namespace cairn::chunkserver {
 
-class Chunkserver final : private ServiceContext, private HeartbeatSubject {
+class Chunkserver final : private ServiceContext,
+                          private HeartbeatSubject,
+                          private CopysetListener {
  public:
   Chunkserver(io::Env env, io::Disk& disk, Options options);
   ~Chunkserver() override;
@@ -46,15 +49,19 @@ class Chunkserver final : private ServiceContext, private HeartbeatSubject {
   // ServiceContext
   io::Env& env() override { return env_; }
   uint32_t chunk_bytes() const override { return options_.store.chunk_bytes; }
-  Result<Copyset*> find_copyset(CopysetId id) override;
+  Result<PinnedCopyset> find_copyset(CopysetId id) override;
   std::vector<Copyset*> copysets() override;
   const std::map<GroupId, std::string>& damaged_copysets() const override;
   const io::Address* address_of(NodeId node) const override { return peers_.find(node); }
-  io::Task<Result<Copyset*>> create_copyset(wire::CreateCopysetRequest request) override;
+  io::Task<Status> create_copyset(wire::CreateCopysetRequest request) override;
+  io::Task<Status> remove_copyset(CopysetId id, Epoch epoch) override;
   void report(const Error& failure) override;
   // HeartbeatSubject
   io::Task<wire::HeartbeatRequest> report() override;
   io::Task<void> obey(wire::HeartbeatReply reply) override;
+
+  // CopysetListener
+  void on_copyset_news() override { heartbeat_.hurry(); }
 
   void add_services();
   void on_raft_batch(rpc::Call<wire::RaftBatch> batch);
@@ -63,7 +70,7 @@ class Chunkserver final : private ServiceContext, private HeartbeatSubject {
   io::Task<Status> open_stores();
   io::Task<Status> register_with_mds();
   io::Task<Status> open_log();
-  Copyset& make_copyset(CopysetId id);
+  bool learn_address(const wire::NodeAddress& peer);
   io::Task<void> write_peers_file();
   void fill_capacity(wire::HeartbeatRequest* request, Result<io::DiskSpace> space) const;
 
@@ -79,7 +86,7 @@ class Chunkserver final : private ServiceContext, private HeartbeatSubject {
   std::unique_ptr<pool::ChunkFilePool> pool_;
   std::unique_ptr<chunk::InPlaceStore> store_;
   std::unique_ptr<ChunkFetcher> fetcher_;
-  std::map<CopysetId, std::unique_ptr<Copyset>> copysets_;
+  std::unique_ptr<CopysetSet> copysets_;  ///< null until the stores are open
   std::unique_ptr<multiraft::Host> host_;
   ChunkService service_;
   rpc::Server server_;

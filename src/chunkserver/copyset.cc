@@ -161,6 +161,16 @@ void Copyset::on_epoch(Epoch epoch, LogIndex index) {
 
 void Copyset::on_leader_start(Term term) {
   env_.logger.debug("copyset led", {{"copyset", id_}, {"term", term}, {"epoch", epoch_}});
+  if (listener_) listener_->on_copyset_news();
+}
+
+void Copyset::on_leader_stop() {
+  if (listener_) listener_->on_copyset_news();
+}
+
+void Copyset::on_error(const Error& reason) {
+  (void)reason;  // the host tells it to whoever asks
+  if (listener_) listener_->on_copyset_news();
 }
 
 Buffer Copyset::describe() const {

@@ -30,6 +30,14 @@ class ChunkSource {
   virtual io::Task<Status> fetch(CopysetId copyset, ChunkId chunk, NodeId source) = 0;
 };
 
+/// Hears what the MDS should know soon.
+class CopysetListener {
+ public:
+  virtual ~CopysetListener() = default;
+  /// A copyset has got or lost its leadership, or failed. Must not call back.
+  virtual void on_copyset_news() = 0;
+};
+
 class Copyset final : public multiraft::StateMachine {
  public:
   Copyset(io::Env env, CopysetId id, chunk::ChunkStore& store, const pool::ChunkFilePool& pool,
@@ -40,6 +48,8 @@ class Copyset final : public multiraft::StateMachine {
   /// Null until the group has been made.
   multiraft::Node* node() const { return node_; }
   void attach(multiraft::Node& node) { node_ = &node; }
+  /// Outlives this.
+  void set_listener(CopysetListener& listener) { listener_ = &listener; }
 
   /// What a client wants done; offset and size may be any within the chunk.
   struct Write {
@@ -61,6 +71,8 @@ class Copyset final : public multiraft::StateMachine {
   io::Task<Status> on_recover(Buffer data) override;
   io::Task<Status> on_snapshot_load(Buffer data, NodeId source) override;
   void on_leader_start(Term term) override;
+  void on_leader_stop() override;
+  void on_error(const Error& reason) override;
 
  private:
   io::Task<Status> apply_one(multiraft::Command* command);
@@ -80,6 +92,7 @@ class Copyset final : public multiraft::StateMachine {
   ChunkSource& source_;
   uint32_t chunk_bytes_;
   multiraft::Node* node_ = nullptr;
+  CopysetListener* listener_ = nullptr;
   Epoch epoch_;
   std::map<VolumeId, Fence> fences_;
   WriterWindows writers_;

@@ -5,10 +5,10 @@
 /// reactor. Lifetime: outlives the rpc::Server that it is added to.
 #pragma once
 
-#include "chunkserver/copyset.h"
-#include "multiraft/host.h"
+#include "chunkserver/copyset_set.h"
 #include "rpc/call.h"
 #include "wire/chunk.pb.h"
+#include "wire/copyset.pb.h"
 
 namespace cairn::chunkserver {
 
@@ -20,13 +20,15 @@ class ServiceContext {
   virtual uint32_t chunk_bytes() const = 0;
   virtual ChunkserverId id() const = 0;
   virtual chunk::ChunkStore& store() = 0;
-  /// kUnavailable while starting; kNotFound; kIo with the reason where the group is out of service.
-  virtual Result<Copyset*> find_copyset(CopysetId id) = 0;
+  /// kUnavailable while starting, and with the reason where it is out of service; kNotFound.
+  virtual Result<PinnedCopyset> find_copyset(CopysetId id) = 0;
+  /// Valid until the next suspension.
   virtual std::vector<Copyset*> copysets() = 0;
   virtual const std::map<GroupId, std::string>& damaged_copysets() const = 0;
   virtual const io::Address* address_of(NodeId node) const = 0;
-  /// Makes the copyset with these members; returns the one that is there.
-  virtual io::Task<Result<Copyset*>> create_copyset(wire::CreateCopysetRequest request) = 0;
+  /// CopysetSet::create and remove, while this chunkserver serves.
+  virtual io::Task<Status> create_copyset(wire::CreateCopysetRequest request) = 0;
+  virtual io::Task<Status> remove_copyset(CopysetId id, Epoch epoch) = 0;
   /// A read or flush of the store failed in a way that only a restart can mend.
   virtual void report(const Error& failure) = 0;
 };
@@ -45,6 +47,7 @@ class ChunkService {
   Answered<wire::FetchChunkReply> fetch_chunk(rpc::Call<wire::FetchChunkRequest> call);
   Answered<wire::ChunkHashReply> chunk_hash(rpc::Call<wire::ChunkHashRequest> call);
   Answered<wire::CreateCopysetReply> create_copyset(rpc::Call<wire::CreateCopysetRequest> call);
+  Answered<wire::DeleteCopysetReply> delete_copyset(rpc::Call<wire::DeleteCopysetRequest> call);
   Answered<wire::CopysetStatusReply> copyset_status(rpc::Call<wire::CopysetStatusRequest> call);
 
  private:

@@ -430,6 +430,9 @@ io::Task<Status> Node::reset_members(std::vector<NodeId> voters) {
 io::Task<Status> Node::transfer_leadership(NodeId to) {
   return group_.transfer_leadership(to);
 }
+Result<io::Gate::Holder> Node::pin() {
+  return group_.pin();
+}
 bool Node::is_leader() const {
   return group_.is_leader();
 }

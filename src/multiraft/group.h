@@ -127,6 +127,7 @@ class Group {
   io::Task<Status> set_members(std::vector<NodeId> voters);
   io::Task<Status> reset_members(std::vector<NodeId> to);
   io::Task<Status> transfer_leadership(NodeId to);
+  Result<io::Gate::Holder> pin() { return gate_.enter(); }
   bool is_leader() const { return !failed_ && raw_->role() == raft::Role::kLeader; }
   Term term() const { return raw_->term(); }
   bool is_ready_leader() const { return started_term_ == raw_->term() && is_leader(); }

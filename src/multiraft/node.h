@@ -12,7 +12,9 @@
 ///   CO_TRY(co_await node.read_barrier());                 // then read the state machine
 ///
 /// Threads:  the reactor of the Host that the node lives on.
-/// Lifetime: made and owned by the Host; valid until Host::remove or Host::stop.
+/// Lifetime: made and owned by the Host; valid until Host::remove, reset or stop. Whoever suspends
+/// in
+///           between holds a pin().
 /// Source:   docs/architecture.md, "A write, step by step".
 #pragma once
 
@@ -22,6 +24,7 @@
 #include "base/buffer.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "io/sync.h"
 #include "io/task.h"
 #include "raft/confchange/conf_change.h"
 
@@ -124,6 +127,11 @@ class Node {
   ///         kTimeout: it did not take over within two election timeouts; this node leads on.
   ///         kUnavailable: another one leads, or nobody can be chosen.
   io::Task<Status> transfer_leadership(NodeId to = NodeId());
+
+  /// Keeps the node in its place: Host::remove, reset and stop wait until every pin is let go.
+  /// Calls end with kClosed meanwhile, so hold one over other calls than these for a bounded time
+  /// only. kClosed: it is being taken away.
+  Result<io::Gate::Holder> pin();
 
   Term term() const;
   bool is_leader() const;

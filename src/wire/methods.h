@@ -17,6 +17,7 @@ enum class Method : uint16_t {
   // chunkserver, control
   kCreateCopyset = 32,
   kCopysetStatus = 33,
+  kDeleteCopyset = 34,
   // Raft
   kRaftBatch = 48,  ///< one-way
   kFetchSnapshot = 49,

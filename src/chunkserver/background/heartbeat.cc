@@ -44,10 +44,16 @@ void Heartbeat::start() {
   env_.executor.spawn(run());
 }
 
+void Heartbeat::hurry() {
+  if (std::exchange(is_hurried_, true)) return;
+  if (timer_.armed()) timer_.arm_after(settle_delay());  // else one is under way
+}
+
 io::Task<void> Heartbeat::wait() {
-  timer_.arm_after(interval_);
+  timer_.arm_after(is_hurried_ ? settle_delay() : interval_);
   co_await wake_.wait();
   wake_.reset();
+  is_hurried_ = false;
 }
 
 io::Task<void> Heartbeat::run() {

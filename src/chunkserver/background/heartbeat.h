@@ -41,13 +41,15 @@ class Heartbeat {
  public:
   Heartbeat(io::Env env, MdsLink& mds, HeartbeatSubject& subject, Duration interval);
   void start();
-  /// Sends one soon instead of at the end of the interval.
-  void hurry() { wake_.set(); }
+  /// Sends one soon instead of at the end of the interval; what else happens until then goes with
+  /// it.
+  void hurry();
   io::Task<void> stop();
 
  private:
   io::Task<void> run();
   io::Task<void> wait();
+  Duration settle_delay() const { return interval_ / 10; }
 
   io::Env env_;
   MdsLink& mds_;
@@ -55,7 +57,8 @@ class Heartbeat {
   Duration interval_;
   io::Gate gate_;
   io::Event wake_;
-  io::Timer timer_;
+  io::Timer timer_;  ///< armed between two heartbeats
+  bool is_hurried_ = false;
   bool is_reached_ = true;  ///< for the log: tell only when it changes
 };
 

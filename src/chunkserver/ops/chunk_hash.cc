@@ -5,7 +5,7 @@ namespace cairn::chunkserver {
 Answered<wire::ChunkHashReply> ChunkService::chunk_hash(rpc::Call<wire::ChunkHashRequest> call) {
   const wire::ChunkHashRequest& request = call.request;
   const CopysetId id(request.copyset());
-  Copyset* copyset = CO_TRY(context_.find_copyset(id));
+  const PinnedCopyset copyset = CO_TRY(context_.find_copyset(id));
   rpc::Answer<wire::ChunkHashReply> answer;
   // The caller compares replicas only where this index is the same on all.
   answer.message.set_applied_index(copyset->node()->status().applied.value());

@@ -6,7 +6,7 @@ Answered<wire::CopysetStatusReply> ChunkService::copyset_status(
     rpc::Call<wire::CopysetStatusRequest> call) {
   rpc::Answer<wire::CopysetStatusReply> answer;
   if (call.request.copyset() != 0) {
-    Copyset* copyset = CO_TRY(context_.find_copyset(CopysetId(call.request.copyset())));
+    const PinnedCopyset copyset = CO_TRY(context_.find_copyset(CopysetId(call.request.copyset())));
     *answer.message.add_copysets() = status_of(*copyset);
     co_return answer;
   }

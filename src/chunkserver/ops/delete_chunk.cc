@@ -5,7 +5,7 @@ namespace cairn::chunkserver {
 Answered<wire::DeleteChunkReply> ChunkService::delete_chunk(
     rpc::Call<wire::DeleteChunkRequest> call) {
   const wire::ChunkTarget& target = call.request.target();
-  Copyset* copyset = CO_TRY(context_.find_copyset(CopysetId(target.copyset())));
+  const PinnedCopyset copyset = CO_TRY(context_.find_copyset(CopysetId(target.copyset())));
   wire::ChunkOp op;
   op.chunk = ChunkId(target.chunk());
   op.volume = VolumeId(target.volume());

@@ -18,7 +18,7 @@ Answered<wire::FetchChunkReply> ChunkService::fetch_chunk(rpc::Call<wire::FetchC
     // to a server that is not the one it means, and would drop its own copy.
     co_return error(Errc::kUnavailable, "nothing was read: " + found.error().message());
   }
-  Copyset* copyset = *found;
+  const PinnedCopyset copyset = std::move(*found);
   if (!copyset->node()->is_ready_leader()) {
     co_return error(Errc::kUnavailable, "this replica does not lead the copyset");
   }

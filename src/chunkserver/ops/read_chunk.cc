@@ -5,7 +5,8 @@ namespace cairn::chunkserver {
 Answered<wire::ReadChunkReply> ChunkService::read_chunk(rpc::Call<wire::ReadChunkRequest> call) {
   const wire::ReadChunkRequest& request = call.request;
   CO_TRY(check_range(request.offset_bytes(), request.size_bytes()));
-  Copyset* copyset = CO_TRY(context_.find_copyset(CopysetId(request.target().copyset())));
+  const PinnedCopyset copyset =
+      CO_TRY(context_.find_copyset(CopysetId(request.target().copyset())));
   rpc::Answer<wire::ReadChunkReply> answer;
   auto data = co_await copyset->read(ChunkId(request.target().chunk()), request.offset_bytes(),
                                      request.size_bytes());

@@ -35,7 +35,8 @@ Answered<wire::WriteChunkReply> ChunkService::write_chunk(rpc::Call<wire::WriteC
   CO_TRY(check_range(request.offset_bytes(), request.size_bytes()));
   CO_TRY(check_writer(request));
   CO_TRY(check_attachment(request, call.attachment));
-  Copyset* copyset = CO_TRY(context_.find_copyset(CopysetId(request.target().copyset())));
+  const PinnedCopyset copyset =
+      CO_TRY(context_.find_copyset(CopysetId(request.target().copyset())));
 
   Copyset::Write write;
   const bool has_data = request.kind() == wire::CHUNK_WRITE_DATA;
