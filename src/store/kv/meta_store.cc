@@ -6,6 +6,10 @@ namespace cairn::kv {
 
 Status check_key(std::string_view key) {
   if (key.empty()) return error(Errc::kInvalidArgument, "the empty key; nothing was done");
+  if (key.front() == '\0') {
+    return error(Errc::kInvalidArgument,
+                 "keys that begin with a zero byte are the store's own; nothing was done");
+  }
   if (key.size() > kKeyBytesMax) {
     return error(Errc::kInvalidArgument, "a key of " + std::to_string(key.size()) +
                                              " bytes; at most " + std::to_string(kKeyBytesMax) +
@@ -49,7 +53,10 @@ Status check_batch(const WriteBatch& batch) {
       return error(Errc::kInvalidArgument, "key '" + key + "' is written twice in a batch");
     }
   }
-  for (const auto& precondition : batch.preconditions) TRY(check_key(precondition.key));
+  for (const auto& precondition : batch.preconditions) {
+    TRY(check_key(precondition.key));
+    bytes += precondition.key.size() + precondition.expected.value_or("").size();
+  }
   if (bytes > kBatchBytesMax) {
     return error(Errc::kInvalidArgument, "a batch of " + std::to_string(bytes) +
                                              " bytes; at most " + std::to_string(kBatchBytesMax) +

@@ -4,7 +4,8 @@
 /// not at all, that it is durable when commit() returns, and that it can be made conditional, so
 /// that two writers who believe in different pasts cannot both win. The interface is what RocksDB,
 /// a replicated log and etcd's transactions have in common.
-/// Units:   keys and values are bytes; keys are ordered byte by byte.
+/// Units:   keys and values are bytes; keys are ordered byte by byte. A key is not empty and does
+///          not begin with a zero byte: such keys are the stores' own.
 /// Errors:  see each call; kIo and kCorrupt name the store's path.
 /// Threads: one reactor.
 #pragma once
@@ -51,7 +52,8 @@ struct WriteBatch {
 inline constexpr size_t kKeyBytesMax = 1024;
 inline constexpr size_t kValueBytesMax = size_t{1} << 20;
 inline constexpr size_t kBatchOperationsMax = size_t{1} << 17;
-inline constexpr size_t kBatchBytesMax = size_t{64} << 20;
+/// Fits into one entry of a replicated log.
+inline constexpr size_t kBatchBytesMax = size_t{16} << 20;
 inline constexpr size_t kScanLimitMax = 10'000;
 
 class MetaStore {

@@ -1,4 +1,4 @@
-/// One suite for every MetaStore, and what is particular to each.
+/// The suite for the stores of one process, and what is particular to each of them.
 #include "store/kv/meta_store.h"
 
 #include <gtest/gtest.h>
@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "io/sync.h"
 #include "sim/io/world.h"
+#include "store/kv/conformance_test.h"
 #include "store/kv/memory_meta_store.h"
 #include "store/kv/rocks_meta_store.h"
 
@@ -30,195 +30,51 @@ class ScratchDirectory {
   std::filesystem::path path_;
 };
 
-enum class Kind { kMemory, kMemoryWithLatency, kRocks };
+/// A store on a simulated host.
+class SimulatedBed {
+ public:
+  SimulatedBed() : world_(1), host_(world_.add_host("mds")) {}
+  io::Executor& executor() { return host_.env().executor; }
+  void drive(io::Task<void> task) { world_.run(host_, std::move(task)); }
 
-class MetaStoreTest : public testing::TestWithParam<Kind> {
  protected:
-  MetaStoreTest() : world_(1), host_(world_.add_host("mds")) { open(); }
-  ~MetaStoreTest() override { store_ = nullptr; }
-
-  void open() {
-    if (GetParam() == Kind::kRocks) {
-      auto opened = RocksMetaStore::open(host_.env(), (scratch_.path() / "a" / "meta").string());
-      CHECK(opened.ok());
-      rocks_ = std::move(*opened);
-      store_ = rocks_.get();
-      return;
-    }
-    if (GetParam() == Kind::kMemoryWithLatency) {
-      memory_.set_latency(host_.env().clock, Rng(7), 10ms);
-    }
-    store_ = &memory_;
-  }
-  /// As a restart of the process that owns the store.
-  void reopen() {
-    rocks_ = nullptr;
-    open();
-  }
-
-  Status commit(WriteBatch batch) { return world_.run(host_, store_->commit(std::move(batch))); }
-  std::optional<std::string> get(std::string key) {
-    auto value = world_.run(host_, store_->get(std::move(key)));
-    CHECK(value.ok());
-    return *value;
-  }
-  std::vector<std::string> scan(std::string prefix, size_t limit = 100, std::string after = {}) {
-    auto pairs = world_.run(host_, store_->scan(std::move(prefix), limit, std::move(after)));
-    CHECK(pairs.ok());
-    std::vector<std::string> keys;
-    for (const auto& pair : *pairs) keys.push_back(pair.key + "=" + pair.value);
-    return keys;
-  }
-  void put(std::string key, std::string value) {
-    WriteBatch batch;
-    batch.put(std::move(key), std::move(value));
-    ASSERT_TRUE(commit(std::move(batch)).ok());
-  }
-
-  ScratchDirectory scratch_;
   sim::World world_;
   sim::Host& host_;
-  MemoryMetaStore memory_;
-  std::unique_ptr<RocksMetaStore> rocks_;
-  MetaStore* store_ = nullptr;
 };
 
-TEST_P(MetaStoreTest, WhatWasPutIsReadAndWhatWasDeletedIsNot) {
-  EXPECT_EQ(get("a"), std::nullopt);
-  put("a", "1");
-  put("b", std::string("\0\xff", 2));
-  EXPECT_EQ(get("a"), "1");
-  EXPECT_EQ(get("b"), std::string("\0\xff", 2));
-  WriteBatch batch;
-  batch.remove("a");
-  batch.remove("never there");
-  batch.put("b", "2");
-  ASSERT_TRUE(commit(batch).ok());
-  EXPECT_EQ(get("a"), std::nullopt);
-  EXPECT_EQ(get("b"), "2");
-}
+class MemoryBed : public SimulatedBed {
+ public:
+  MetaStore& store() { return store_; }
+  void reopen() {}
 
-TEST_P(MetaStoreTest, ScanGivesAPrefixInOrderAndContinuesBehindAKey) {
-  for (const char* key : {"v/3", "v/1", "u/9", "v/2", "w/0", "v", "v/10"}) put(key, "x");
-  EXPECT_EQ(scan("v/"), (std::vector<std::string>{"v/1=x", "v/10=x", "v/2=x", "v/3=x"}));
-  EXPECT_EQ(scan("v/", 2), (std::vector<std::string>{"v/1=x", "v/10=x"}));
-  EXPECT_EQ(scan("v/", 2, "v/10"), (std::vector<std::string>{"v/2=x", "v/3=x"}));
-  EXPECT_EQ(scan("v/", 2, "v/15"), (std::vector<std::string>{"v/2=x", "v/3=x"}));
-  EXPECT_EQ(scan("v/", 2, "v/3"), std::vector<std::string>{});
-  EXPECT_EQ(scan("v/", 2, "a"), (std::vector<std::string>{"v/1=x", "v/10=x"}));
-  EXPECT_EQ(scan("none"), std::vector<std::string>{});
-  EXPECT_EQ(scan("").size(), 7u);
-}
+ protected:
+  MemoryMetaStore store_;
+};
 
-TEST_P(MetaStoreTest, ABatchWhosePreconditionFailsWritesNothing) {
-  put("counter", "5");
-  WriteBatch stale;
-  stale.put("x", "1");
-  stale.put("counter", "6");
-  stale.require_absent("x");
-  stale.require("counter", "4");
-  const Status refused = commit(stale);
-  EXPECT_EQ(refused.code(), Errc::kPreconditionFailed);
-  EXPECT_NE(refused.error().message().find("'counter'"), std::string::npos);
-  EXPECT_EQ(get("x"), std::nullopt);
-  EXPECT_EQ(get("counter"), "5");
+class MemoryWithLatencyBed : public MemoryBed {
+ public:
+  MemoryWithLatencyBed() { store_.set_latency(host_.env().clock, Rng(7), 10ms); }
+};
 
-  stale.preconditions.back().expected = "5";
-  EXPECT_TRUE(commit(stale).ok());
-  EXPECT_EQ(get("counter"), "6");
-  EXPECT_EQ(commit(stale).code(), Errc::kPreconditionFailed) << "'x' exists by now";
-}
+class RocksBed : public SimulatedBed {
+ public:
+  RocksBed() { reopen(); }
+  MetaStore& store() { return *store_; }
+  void reopen() {
+    store_ = nullptr;
+    auto opened = RocksMetaStore::open(host_.env(), (scratch_.path() / "a" / "meta").string());
+    CHECK(opened.ok());
+    store_ = std::move(*opened);
+  }
 
-TEST_P(MetaStoreTest, APreconditionDistinguishesAbsentFromEmpty) {
-  put("empty", "");
-  WriteBatch absent;
-  absent.require_absent("empty");
-  EXPECT_EQ(commit(absent).code(), Errc::kPreconditionFailed);
-  WriteBatch empty;
-  empty.require("empty", "");
-  EXPECT_TRUE(commit(empty).ok());
-  WriteBatch missing;
-  missing.require("missing", "");
-  EXPECT_EQ(commit(missing).code(), Errc::kPreconditionFailed);
-}
+ private:
+  ScratchDirectory scratch_;
+  std::unique_ptr<RocksMetaStore> store_;
+};
 
-io::Task<void> increment(MetaStore* store, int* won, int* lost, io::Event* done) {
-  WriteBatch batch;
-  batch.require("counter", "0");
-  batch.put("counter", "1");
-  const Status status = co_await store->commit(std::move(batch));
-  ++*(status.ok() ? won : lost);
-  if (!status.ok()) EXPECT_EQ(status.code(), Errc::kPreconditionFailed);
-  if (*won + *lost == 8) done->set();
-}
-io::Task<void> wait(io::Event* done) {
-  co_await done->wait();
-}
-
-TEST_P(MetaStoreTest, OfBatchesThatExcludeEachOtherInOneTurnOneWins) {
-  put("counter", "0");
-  int won = 0, lost = 0;
-  io::Event done(host_.env().executor);
-  host_.execute([&] {
-    for (int i = 0; i < 8; ++i) {
-      host_.env().executor.spawn(increment(store_, &won, &lost, &done));
-    }
-  });
-  world_.run(host_, wait(&done));
-  EXPECT_EQ(won, 1);
-  EXPECT_EQ(lost, 7);
-  EXPECT_EQ(get("counter"), "1");
-}
-
-TEST_P(MetaStoreTest, WhatBreaksALimitIsRefusedWhole) {
-  const auto refused = [&](WriteBatch batch) {
-    batch.put("innocent", "1");
-    EXPECT_EQ(commit(std::move(batch)).code(), Errc::kInvalidArgument);
-    EXPECT_EQ(get("innocent"), std::nullopt);
-  };
-  WriteBatch empty_key, long_key, long_value, twice, put_and_deleted;
-  empty_key.put("", "1");
-  long_key.put(std::string(kKeyBytesMax + 1, 'k'), "1");
-  long_value.put("k", std::string(kValueBytesMax + 1, 'v'));
-  twice.put("innocent", "2");
-  put_and_deleted.remove("innocent");
-  refused(empty_key);
-  refused(long_key);
-  refused(long_value);
-  refused(twice);
-  refused(put_and_deleted);
-  WriteBatch many;
-  for (size_t i = 0; i <= kBatchOperationsMax; ++i) many.remove("k" + std::to_string(i));
-  refused(many);
-  EXPECT_EQ(world_.run(host_, store_->scan("", 0)).code(), Errc::kInvalidArgument);
-  EXPECT_EQ(world_.run(host_, store_->scan("", kScanLimitMax + 1)).code(), Errc::kInvalidArgument);
-  EXPECT_EQ(world_.run(host_, store_->get("")).code(), Errc::kInvalidArgument);
-}
-
-TEST_P(MetaStoreTest, EverythingSurvivesAReopen) {
-  for (int i = 0; i < 500; ++i) put("k/" + std::to_string(1000 + i), std::to_string(i));
-  WriteBatch batch;
-  batch.remove("k/1007");
-  ASSERT_TRUE(commit(batch).ok());
-  reopen();
-  EXPECT_EQ(scan("k/", 1000).size(), 499u);
-  EXPECT_EQ(get("k/1007"), std::nullopt);
-  EXPECT_EQ(get("k/1499"), "499");
-}
-
-INSTANTIATE_TEST_SUITE_P(All, MetaStoreTest,
-                         testing::Values(Kind::kMemory, Kind::kMemoryWithLatency, Kind::kRocks),
-                         [](const auto& info) -> std::string {
-                           switch (info.param) {
-                             case Kind::kMemory:
-                               return "Memory";
-                             case Kind::kMemoryWithLatency:
-                               return "MemoryWithLatency";
-                             case Kind::kRocks:
-                               return "Rocks";
-                           }
-                           return "";
-                         });
+INSTANTIATE_TYPED_TEST_SUITE_P(Memory, MetaStoreConformance, MemoryBed);
+INSTANTIATE_TYPED_TEST_SUITE_P(MemoryWithLatency, MetaStoreConformance, MemoryWithLatencyBed);
+INSTANTIATE_TYPED_TEST_SUITE_P(Rocks, MetaStoreConformance, RocksBed);
 
 TEST(MemoryMetaStore, AnInjectedFailureLeavesTheOutcomeOpen) {
   sim::World world(1);
