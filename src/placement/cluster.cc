@@ -215,6 +215,55 @@ ReportOutcome Cluster::apply_report(const CopysetReport& report, uint64_t now_ms
   return ReportOutcome::kUpdated;
 }
 
+void Cluster::step_down(CopysetId id, ChunkserverId leader, Epoch epoch, uint64_t now_ms) {
+  const Slot slot = find_copyset(id);
+  if (slot == kNoSlot) return;
+  Copyset& known = copysets_[slot];
+  if (known.leader == kNoSlot || epoch < known.epoch) return;
+  if (chunkservers_[known.leader].id != leader) return;
+  count(known, -1);
+  known.leader = kNoSlot;
+  known.leader_since_ms = now_ms;
+  known.change = ChangeKind::kNone;
+  known.change_target = kNoSlot;
+  count(known, 1);
+}
+
+void Cluster::take_over(const Cluster& other) {
+  for (const auto& from : other.chunkservers_) {
+    const Slot slot = find_chunkserver(from.id);
+    if (from.id.is_none() || slot == kNoSlot) continue;
+    Chunkserver& into = chunkservers_[slot];
+    into.heartbeat_ms = from.heartbeat_ms;
+    into.online_since_ms = from.online_since_ms;
+    into.liveness = from.liveness;
+  }
+  const auto ids = [&](std::span<const Slot> slots) {
+    std::vector<ChunkserverId> list;
+    for (Slot slot : slots) list.push_back(other.chunkserver(slot).id);
+    return list;
+  };
+  const auto id = [&](Slot slot) {
+    return slot == kNoSlot ? ChunkserverId() : other.chunkserver(slot).id;
+  };
+  for (const auto& from : other.copysets_) {
+    const Slot slot = find_copyset(from.id);
+    if (from.id.is_none() || from.reported_ms == 0 || slot == kNoSlot) continue;
+    const auto voters = ids(from.voters()), learners = ids(from.learners());
+    const CopysetReport report{.copyset = from.id,
+                               .epoch = from.epoch,
+                               .leader = id(from.leader),
+                               .voters = voters,
+                               .learners = learners,
+                               .change = from.change,
+                               .change_target = id(from.change_target)};
+    if (from.leader == kNoSlot) continue;  // the next leader says the rest
+    if (apply_report(report, from.reported_ms) == ReportOutcome::kUpdated) {
+      copysets_[slot].leader_since_ms = from.leader_since_ms;
+    }
+  }
+}
+
 void Cluster::count(const Copyset& copyset, int32_t by) {
   for (Slot slot : copyset.all()) {
     CHECK(by > 0 || chunkservers_[slot].replicas_count > 0);
@@ -261,6 +310,11 @@ void Cluster::set_liveness(Slot slot, Liveness liveness, uint64_t now_ms) {
 void Cluster::set_service(Slot slot, Service service) {
   CHECK(!chunkservers_[slot].id.is_none());
   chunkservers_[slot].service = service;
+}
+
+std::string Cluster::zone_name(ZoneId zone) const {
+  const auto found = zone_names_.find(zone);
+  return found == zone_names_.end() ? to_string(zone) : found->second;
 }
 
 Slot Cluster::find_chunkserver(ChunkserverId id) const {

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -150,6 +151,12 @@ class Cluster {
 
   /// Epochs guard: only what is newer than known changes anything.
   ReportOutcome apply_report(const CopysetReport& report, uint64_t now_ms);
+  /// The leader that is known says that it leads no more. A word of an older epoch, or of somebody
+  /// else, changes nothing.
+  void step_down(CopysetId id, ChunkserverId leader, Epoch epoch, uint64_t now_ms);
+  /// Takes what another table had heard and this one has not: for tables that were made anew from
+  /// records. Rows that are not here are left out, and so is what is older than here.
+  void take_over(const Cluster& other);
   /// Notes that a chunkserver lives, and its disk. False: it is unknown.
   bool apply_heartbeat(ChunkserverId id, uint64_t capacity_bytes, uint64_t used_bytes,
                        uint64_t now_ms);
@@ -157,6 +164,9 @@ class Cluster {
   uint32_t sweep_liveness(uint64_t now_ms, const LivenessLimits& limits);
   void set_liveness(Slot slot, Liveness liveness, uint64_t now_ms);
   void set_service(Slot slot, Service service);
+  /// What people call a zone; without a name its number stands for it.
+  void name_zone(ZoneId zone, std::string name) { zone_names_[zone] = std::move(name); }
+  std::string zone_name(ZoneId zone) const;
 
   std::span<const Chunkserver> chunkservers() const { return chunkservers_; }
   std::span<const LogicalPool> pools() const { return pools_; }
@@ -182,6 +192,7 @@ class Cluster {
   std::vector<Slot> free_copysets_;
   std::unordered_map<ChunkserverId, Slot> chunkserver_slots_;
   std::unordered_map<CopysetId, Slot> copyset_slots_;
+  std::unordered_map<ZoneId, std::string> zone_names_;
 };
 
 /// The copysets of a pool that may take new chunks, for plan_segment: all members are online and

@@ -185,5 +185,47 @@ TEST(Shares, PairsAreCountedForAnEvenSpread) {
   EXPECT_EQ(pairs_at_least(5, 2), 4u);
 }
 
+TEST(Cluster, ALeaderThatStepsDownIsBelievedUnlessItsWordIsOld) {
+  Cluster cluster = make_cluster(3, 1, 1);
+  add(cluster, 1, ids_of({1, 2, 3}));
+  ASSERT_EQ(tell(cluster, {1, 4, 2, ids_of({1, 2, 3})}), ReportOutcome::kUpdated);
+  const auto leader = [&] { return cluster.copyset(cluster.find_copyset(CopysetId(1))).leader; };
+  cluster.step_down(CopysetId(1), ChunkserverId(1), Epoch(4), kNowMs);
+  EXPECT_NE(leader(), kNoSlot) << "somebody else leads";
+  cluster.step_down(CopysetId(1), ChunkserverId(2), Epoch(3), kNowMs);
+  EXPECT_NE(leader(), kNoSlot) << "said before it was elected";
+  cluster.step_down(CopysetId(1), ChunkserverId(2), Epoch(4), kNowMs);
+  EXPECT_EQ(leader(), kNoSlot);
+  cluster.check_invariants();
+  EXPECT_EQ(tell(cluster, {1, 4, 2, ids_of({1, 2, 3})}), ReportOutcome::kUpdated);
+  cluster.check_invariants();
+}
+
+TEST(Cluster, NewTablesTakeOverWhatWasHeardAndIsNotOlder) {
+  Cluster heard = make_cluster(4, 1, 1);
+  add(heard, 1, ids_of({1, 2, 3}));
+  add(heard, 2, ids_of({1, 2, 3}));
+  add(heard, 3, ids_of({1, 2, 3}));
+  tell(heard, {1, 7, 2, ids_of({1, 2, 4}), ids_of({3}), ChangeKind::kAdd, 3}, kNowMs + 5);
+  set_liveness(heard, 4, Liveness::kOffline);
+  Cluster fresh = make_cluster(4, 1, 1);
+  ASSERT_TRUE(fresh.add_copyset(CopysetId(1), PoolId(1), Epoch(1), ids_of({1, 2, 3})).ok());
+  ASSERT_TRUE(fresh.add_copyset(CopysetId(2), PoolId(1), Epoch(9), ids_of({1, 2, 4})).ok());
+  fresh.take_over(heard);
+  fresh.check_invariants();
+  const Copyset& one = fresh.copyset(fresh.find_copyset(CopysetId(1)));
+  EXPECT_EQ(one.epoch, Epoch(7));
+  EXPECT_TRUE(one.has_voter(fresh.find_chunkserver(ChunkserverId(4))));
+  EXPECT_EQ(one.learners_count, 1);
+  EXPECT_EQ(one.change, ChangeKind::kAdd);
+  EXPECT_EQ(one.reported_ms, kNowMs + 5);
+  const Copyset& two = fresh.copyset(fresh.find_copyset(CopysetId(2)));
+  EXPECT_EQ(two.epoch, Epoch(9)) << "the record is newer than what was heard";
+  EXPECT_EQ(two.leader, kNoSlot);
+  EXPECT_EQ(fresh.find_copyset(CopysetId(3)), kNoSlot) << "it is gone";
+  EXPECT_EQ(fresh.chunkserver(fresh.find_chunkserver(ChunkserverId(4))).liveness,
+            Liveness::kOffline);
+}
+
 }  // namespace
 }  // namespace cairn::placement

@@ -22,7 +22,9 @@ void bump(Counts& counts, Key key, int32_t by) {
 
 }  // namespace
 
-void Ledger::restore(const std::vector<Operator>& operators, const Cluster& cluster) {
+void Ledger::restore(const std::vector<Operator>& operators, const Cluster& cluster,
+                     OperatorId last) {
+  last_ = std::max(last_, last);
   for (const auto& op : operators) {
     CHECK(!op.id.is_none() && by_id_.count(op.id) == 0, "an operator was stored twice");
     CHECK(by_copyset_.count(op.copyset) == 0, "two operators of one copyset were stored");

@@ -35,9 +35,11 @@ class Ledger {
  public:
   explicit Ledger(LedgerLimits limits) : limits_(limits) {}
 
-  /// Takes up what was stored, in whatever number: limits hold for what is added later.
+  /// Takes up what was stored, in whatever number: limits hold for what is added later. `last` is
+  /// the highest id that may ever have been given: none is given twice.
   /// CHECKs that the ids are unique and that no copyset has two.
-  void restore(const std::vector<Operator>& operators, const Cluster& cluster);
+  void restore(const std::vector<Operator>& operators, const Cluster& cluster,
+               OperatorId last = {});
 
   /// Whether there is a place for a copy from `sender` to `target`.
   bool admits_copy(Priority priority, ChunkserverId sender, ChunkserverId target,

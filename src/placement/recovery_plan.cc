@@ -37,8 +37,9 @@ bool is_held_back(PoolRound& round, size_t lost) {
 std::string reason_of(const PoolRound& round, const Loss& loss, Slot target) {
   const Chunkserver& from = round.chunkserver(loss.chunkserver);
   const Chunkserver& to = round.chunkserver(target);
-  return "chunkserver " + to_string(from.id) + " of zone " + to_string(from.zone) +
-         " is offline; chunkserver " + to_string(to.id) + " of zone " + to_string(to.zone) +
+  const Cluster& cluster = round.cluster();
+  return "chunkserver " + to_string(from.id) + " of zone " + cluster.zone_name(from.zone) +
+         " is offline; chunkserver " + to_string(to.id) + " of zone " + cluster.zone_name(to.zone) +
          " holds " + std::to_string(round.replicas(target)) + " replicas of a share of " +
          std::to_string(static_cast<uint64_t>(round.share(target)));
 }
