@@ -5,18 +5,6 @@
 
 namespace cairn::mds {
 
-std::string_view to_string(Liveness liveness) {
-  switch (liveness) {
-    case Liveness::kOnline:
-      return "online";
-    case Liveness::kUnstable:
-      return "unstable";
-    case Liveness::kOffline:
-      return "offline";
-  }
-  CHECK(false, "an unknown liveness");
-}
-
 bool Copyset::has_member(ChunkserverId chunkserver) const {
   const auto& members = record.members();
   return std::find(members.begin(), members.end(), chunkserver.value()) != members.end();
@@ -51,6 +39,51 @@ const wire::VolumeRecord* ClusterState::find_volume(VolumeId id) const {
   return found == volumes.end() || found->second.deleted() ? nullptr : &found->second;
 }
 
+const placement::Copyset& ClusterState::told(CopysetId id) const {
+  const placement::Slot slot = placed.find_copyset(id);
+  CHECK(slot != placement::kNoSlot);
+  return placed.copyset(slot);
+}
+
+ChunkserverId ClusterState::leader_of(CopysetId id) const {
+  const placement::Slot leader = told(id).leader;
+  return leader == placement::kNoSlot ? ChunkserverId() : placed.chunkserver(leader).id;
+}
+
+namespace {
+/// This version has one physical pool.
+constexpr PoolId kPhysicalPool{1};
+}  // namespace
+
+void ClusterState::set_pool(wire::PoolRecord record) {
+  pool = std::move(record);
+  const Status put = placed.put_pool({.id = PoolId(pool.id()),
+                                      .physical_pool = kPhysicalPool,
+                                      .replicas_count = pool.replicas_count()});
+  CHECK(put.ok());
+}
+
+uint64_t ClusterState::number_of(std::string name) {
+  return numbers_.emplace(std::move(name), numbers_.size() + 1).first->second;
+}
+
+void ClusterState::place(const Chunkserver& chunkserver, Liveness liveness, Instant now) {
+  const wire::ChunkserverRecord& record = chunkserver.record;
+  placement::Chunkserver row;
+  const placement::Slot known = placed.find_chunkserver(chunkserver.id());
+  if (known != placement::kNoSlot) row = placed.chunkserver(known);
+  row.id = chunkserver.id();
+  row.zone = ZoneId(number_of(record.zone()));
+  placed.name_zone(row.zone, record.zone());
+  row.server = ServerId(number_of(record.zone() + "/" + record.server()));
+  row.physical_pool = kPhysicalPool;
+  row.capacity_bytes = record.capacity_bytes();
+  row.used_bytes = record.capacity_bytes() - free_bytes(chunkserver, pool);
+  if (known == placement::kNoSlot) row.liveness = liveness;
+  CHECK(placed.put_chunkserver(row).ok());  // limits.chunkservers_max is below the planners' limit
+  placed.set_liveness(placed.find_chunkserver(row.id), liveness, planners_ms(now));
+}
+
 void ClusterState::set_copyset(wire::CopysetRecord record) {
   const CopysetId id(record.id());
   Copyset& copyset = copysets[id];
@@ -59,11 +92,17 @@ void ClusterState::set_copyset(wire::CopysetRecord record) {
     if (found != chunkservers.end()) found->second.copysets.erase(id);
   }
   copyset.record = std::move(record);
-  copyset.epoch = std::max(copyset.epoch, Epoch(copyset.record.epoch()));
+  std::vector<ChunkserverId> members;
   for (uint64_t member : copyset.record.members()) {
+    members.emplace_back(member);
     const auto found = chunkservers.find(ChunkserverId(member));
     if (found != chunkservers.end()) found->second.copysets.insert(id);
   }
+  // A record that changes follows what the leader told, which is in `placed` already.
+  if (placed.find_copyset(id) != placement::kNoSlot) return;
+  const Status added =
+      placed.add_copyset(id, PoolId(copyset.record.pool()), Epoch(copyset.record.epoch()), members);
+  CHECK(added.ok(), "a copyset's record contradicts the topology");
 }
 
 void ClusterState::check_invariants() const {
@@ -108,7 +147,10 @@ struct TakePool {
   ClusterState& state;
   Status operator()(const std::string& key, wire::PoolRecord record) const {
     if (state.pool.id() != 0) return mismatch(key, "is a second pool, which this version cannot");
-    state.pool = std::move(record);
+    if (record.replicas_count() < 1 || record.replicas_count() > placement::kReplicasMax) {
+      return mismatch(key, "has a number of replicas that cannot be");
+    }
+    state.set_pool(std::move(record));
     return ok();
   }
 };
@@ -117,7 +159,9 @@ struct TakeChunkserver {
   Status operator()(const std::string& key, wire::ChunkserverRecord record) const {
     const ChunkserverId id(record.id());
     if (key != keys::chunkserver(id)) return mismatch(key, "names another chunkserver");
-    state.chunkservers[id].record = std::move(record);
+    Chunkserver& chunkserver = state.chunkservers[id];
+    chunkserver.record = std::move(record);
+    state.place(chunkserver, Liveness::kUnstable, Instant());
     return ok();
   }
 };
@@ -131,7 +175,22 @@ struct TakeCopyset {
         return mismatch(key, "has a member that is no chunkserver");
       }
     }
+    if (PoolId(record.pool()) != PoolId(state.pool.id())) return mismatch(key, "has no pool");
+    const std::set<uint64_t> unique(record.members().begin(), record.members().end());
+    if (unique.size() != static_cast<size_t>(record.members_size()) ||
+        unique.size() > placement::kReplicasMax) {
+      return mismatch(key, "has too many members, or one twice");
+    }
     state.set_copyset(std::move(record));
+    return ok();
+  }
+};
+struct TakeOperator {
+  ClusterState& state;
+  Status operator()(const std::string& key, wire::OperatorRecord record) const {
+    const OperatorId id(record.id());
+    if (key != keys::operator_key(id.value())) return mismatch(key, "names another operator");
+    state.operators[id] = std::move(record);
     return ok();
   }
 };
@@ -169,6 +228,8 @@ io::Task<Result<ClusterState>> load_state(kv::MetaStore& store) {
                                                     TakeChunkserver{state}));
   CO_TRY(co_await load_all<wire::CopysetRecord>(store, std::string(keys::kCopysets),
                                                 TakeCopyset{state}));
+  CO_TRY(co_await load_all<wire::OperatorRecord>(store, std::string(keys::kOperators),
+                                                 TakeOperator{state}));
   CO_TRY(
       co_await load_all<wire::VolumeRecord>(store, std::string(keys::kVolumes), TakeVolume{state}));
   CO_TRY(co_await load_all<wire::VolumeNameRecord>(store, std::string(keys::kVolumeNames),
@@ -191,18 +252,26 @@ void carry_over(ClusterState& from, ClusterState& into) {
   for (auto& [id, fresh] : into.copysets) {
     const auto old = from.copysets.find(id);
     if (old == from.copysets.end()) continue;
-    fresh.epoch = std::max(fresh.epoch, old->second.epoch);
-    fresh.leader = old->second.leader;
     fresh.chunks_count = old->second.chunks_count;
   }
+  into.placed.take_over(from.placed);
 }
 
 Liveness liveness_of(const Chunkserver& chunkserver, Instant started_at, Instant now,
                      const Options& options) {
-  const Duration silence = now - chunkserver.heard_at.value_or(started_at);
-  if (silence >= options.offline_after) return Liveness::kOffline;
-  if (!chunkserver.heard_at || silence >= options.unstable_after) return Liveness::kUnstable;
-  return Liveness::kOnline;
+  const placement::LivenessLimits limits{
+      .unstable_after_ms = static_cast<uint64_t>(to_ms(options.unstable_after)),
+      .offline_after_ms = static_cast<uint64_t>(to_ms(options.offline_after))};
+  const Liveness liveness = placement::liveness_of(
+      planners_ms(chunkserver.heard_at.value_or(started_at)), planners_ms(now), limits);
+  const bool is_heard = chunkserver.heard_at.has_value();
+  return is_heard ? liveness : std::max(liveness, Liveness::kUnstable);
+}
+
+Liveness planners_liveness(const Chunkserver& chunkserver, Instant started_at, Instant now,
+                           const Options& options) {
+  if (chunkserver.is_disk_failed) return Liveness::kOffline;
+  return liveness_of(chunkserver, started_at, now, options);
 }
 
 bool is_serving(const Chunkserver& chunkserver, Instant started_at, Instant now,
@@ -211,15 +280,11 @@ bool is_serving(const Chunkserver& chunkserver, Instant started_at, Instant now,
          liveness_of(chunkserver, started_at, now, options) == Liveness::kOnline;
 }
 
-bool is_newer(const LeaderClaim& claim, const std::optional<LeaderClaim>& known) {
-  if (!known) return true;
-  return std::pair(claim.term, claim.epoch) > std::pair(known->term, known->epoch) ||
-         (claim.epoch == known->epoch && claim.term == known->term &&
-          claim.leader == known->leader);
-}
-
-bool has_leader(const Copyset& copyset, Instant now, const Options& options) {
-  return copyset.leader && now - copyset.leader->heard_at < options.leader_silent_max;
+bool has_leader(const ClusterState& state, CopysetId copyset, Instant now, const Options& options) {
+  const placement::Copyset& told = state.told(copyset);
+  return told.leader != placement::kNoSlot &&
+         planners_ms(now) - told.reported_ms <
+             static_cast<uint64_t>(to_ms(options.leader_silent_max));
 }
 
 uint64_t free_bytes(const Chunkserver& chunkserver, const wire::PoolRecord& pool) {

@@ -3,6 +3,16 @@
 /// Records are what the store holds; they change only after a commit. Everything else was heard in
 /// heartbeats since this process started and is gone with it. Ordered maps: whatever walks them
 /// does so in the same order in every run.
+///
+/// Each fact has one owner:
+/// | fact                                                        | owner                         |
+/// |-------------------------------------------------------------|-------------------------------|
+/// | what is stored                                              | the records                   |
+/// | a chunkserver's disk, and when it was heard                 | Chunkserver                   |
+/// | a copyset's leader, epoch, members and change, as last told | `placed`                      |
+/// | operators under way                                         | `ledger`                      |
+/// `placed` also has a row for each chunkserver, as planners want it; place() makes it from the
+/// record and from what was heard, and nobody else changes it.
 /// Threads: one reactor. References into the maps do not survive a co_await: look again.
 #pragma once
 
@@ -16,15 +26,20 @@
 #include "base/units.h"
 #include "io/task.h"
 #include "mds/options.h"
-#include "placement/copyset_plan.h"
+#include "placement/ledger.h"
 #include "store/kv/meta_store.h"
 #include "wire/mds.pb.h"
+#include "wire/schedule.pb.h"
 
 namespace cairn::mds {
 
-/// How a chunkserver stands by the time since its last heartbeat.
-enum class Liveness : uint8_t { kOnline, kUnstable, kOffline };
-std::string_view to_string(Liveness liveness);
+using placement::Liveness;
+using placement::OperatorId;
+
+/// The time as planners have it: never 0.
+inline uint64_t planners_ms(Instant at) {
+  return static_cast<uint64_t>(to_ms(at.time_since_epoch())) + 1;
+}
 
 struct Chunkserver {
   wire::ChunkserverRecord record;
@@ -41,20 +56,13 @@ struct Chunkserver {
   ChunkserverId id() const { return ChunkserverId(record.id()); }
 };
 
-/// The newest claim to lead a copyset.
-struct LeaderClaim {
-  ChunkserverId leader;
-  Epoch epoch;
-  Term term;
-  Instant heard_at;
-};
+/// A copyset's configuration before its first change: of those who begin it together.
+inline constexpr Epoch kFoundingEpoch{1};
 
 struct Copyset {
   wire::CopysetRecord record;
 
   // Heard:
-  Epoch epoch;  ///< the highest of the record and of leaders' heartbeats
-  std::optional<LeaderClaim> leader;
   uint32_t chunks_count = 0;
 
   CopysetId id() const { return CopysetId(record.id()); }
@@ -68,8 +76,12 @@ struct ClusterState {
   wire::PoolRecord pool;
   std::map<ChunkserverId, Chunkserver> chunkservers;
   std::map<CopysetId, Copyset> copysets;
+  std::map<OperatorId, wire::OperatorRecord> operators;
   std::map<VolumeId, wire::VolumeRecord> volumes;  ///< with those being deleted
   std::map<std::string, VolumeId, std::less<>> volume_names;
+
+  placement::Cluster placed;
+  placement::Ledger ledger{placement::LedgerLimits()};
 
   const Chunkserver* find_address(std::string_view address) const;
   const Chunkserver* find_token(std::string_view token) const;
@@ -78,10 +90,23 @@ struct ClusterState {
   const wire::VolumeRecord* find_volume(VolumeId id) const;
   size_t volumes_alive_count() const { return volume_names.size(); }
 
+  /// What the copyset's leaders have told; before any has, what the record says.
+  const placement::Copyset& told(CopysetId id) const;
+  /// Who leads it, as last told. None: not known.
+  ChunkserverId leader_of(CopysetId id) const;
+
+  void set_pool(wire::PoolRecord record);
+  /// Shows a chunkserver to the planners.
+  void place(const Chunkserver& chunkserver, Liveness liveness, Instant now);
   /// Puts a copyset's record in place of an older one, and into its members' lists.
   void set_copyset(wire::CopysetRecord record);
   /// Records agree with each other; CHECKs.
   void check_invariants() const;
+
+ private:
+  uint64_t number_of(std::string name);
+
+  std::map<std::string, uint64_t> numbers_;  ///< of zones and servers: planners have no names
 };
 
 /// Everything of the store; what was heard is empty. An empty store gives an empty state, whose
@@ -97,14 +122,14 @@ void carry_over(ClusterState& from, ClusterState& into);
 /// `started_at`: since when this process listens; who was not heard since is at best unstable.
 Liveness liveness_of(const Chunkserver& chunkserver, Instant started_at, Instant now,
                      const Options& options);
+/// As planners see it: one whose disk failed has lost what it held.
+Liveness planners_liveness(const Chunkserver& chunkserver, Instant started_at, Instant now,
+                           const Options& options);
 /// Online and with a disk that works.
 bool is_serving(const Chunkserver& chunkserver, Instant started_at, Instant now,
                 const Options& options);
-/// Whether `claim` replaces the newest one so far: by term, then by epoch; its own renewal too. A
-/// leader of a later term is the later one, even before it has applied the last configuration.
-bool is_newer(const LeaderClaim& claim, const std::optional<LeaderClaim>& known);
 /// Whether the copyset has a leader that said so lately.
-bool has_leader(const Copyset& copyset, Instant now, const Options& options);
+bool has_leader(const ClusterState& state, CopysetId copyset, Instant now, const Options& options);
 
 /// What new chunks can be put in: free space of the disk, and chunk files that wait in its pool.
 uint64_t free_bytes(const Chunkserver& chunkserver, const wire::PoolRecord& pool);

@@ -12,18 +12,24 @@ constexpr Instant kStart{1000s};
 class HealthTest : public testing::Test {
  protected:
   HealthTest() {
-    state_.pool.set_copysets_planned(true);
-    state_.pool.set_chunkservers_min(3);
+    wire::PoolRecord pool;
+    pool.set_id(1);
+    pool.set_replicas_count(3);
+    pool.set_copysets_planned(true);
+    pool.set_chunkservers_min(3);
+    state_.set_pool(std::move(pool));
     for (uint64_t id = 1; id <= 3; ++id) {
       Chunkserver& chunkserver = state_.chunkservers[ChunkserverId(id)];
       chunkserver.record.set_id(id);
       chunkserver.record.set_address("10.0.0." + std::to_string(id) + ":1");
       chunkserver.record.set_capacity_bytes(1000 * kGiB);
       chunkserver.heard_at = kStart;
+      state_.place(chunkserver, Liveness::kOnline, kStart);
     }
     for (uint64_t id = 1; id <= 2; ++id) {
       wire::CopysetRecord record;
       record.set_id(id);
+      record.set_pool(1);
       for (uint64_t member = 1; member <= 3; ++member) {
         record.add_members(member);
         record.add_created_by(member);
@@ -34,8 +40,16 @@ class HealthTest : public testing::Test {
     state_.check_invariants();
   }
   void lead(uint64_t copyset, uint64_t chunkserver, Instant at = kStart) {
-    state_.copysets.at(CopysetId(copyset)).leader =
-        LeaderClaim{ChunkserverId(chunkserver), Epoch(1), Term(1), at};
+    const ChunkserverId members[] = {ChunkserverId(1), ChunkserverId(2), ChunkserverId(3)};
+    state_.placed.apply_report({.copyset = CopysetId(copyset),
+                                .epoch = Epoch(++epoch_),
+                                .leader = ChunkserverId(chunkserver),
+                                .voters = members},
+                               planners_ms(at));
+  }
+  void depose(uint64_t copyset) {
+    state_.placed.step_down(CopysetId(copyset), state_.leader_of(CopysetId(copyset)), Epoch(epoch_),
+                            planners_ms(kStart));
   }
   Chunkserver& chunkserver(uint64_t id) { return state_.chunkservers.at(ChunkserverId(id)); }
   HealthReport assess_at(Instant now) { return assess(state_, kStart, now, options_); }
@@ -48,6 +62,7 @@ class HealthTest : public testing::Test {
 
   Options options_;
   ClusterState state_;
+  uint64_t epoch_ = 0;
 };
 
 TEST_F(HealthTest, IsOkWhenAllIsHeardAndLed) {
@@ -88,7 +103,7 @@ TEST_F(HealthTest, AFailedDiskCountsAsAMissingReplica) {
 }
 
 TEST_F(HealthTest, ACopysetWithoutALeaderIsUnavailable) {
-  state_.copysets.at(CopysetId(2)).leader.reset();
+  depose(2);
   auto report = assess_at(kStart);
   EXPECT_EQ(report.health, Health::kUnavailable);
   EXPECT_EQ(report.copysets_without_leader_count, 1u);
@@ -151,19 +166,6 @@ TEST(LivenessOf, FollowsTheTimeSinceTheLastHeartbeat) {
   EXPECT_EQ(after(30s), Liveness::kUnstable);
   EXPECT_EQ(after(1799s), Liveness::kUnstable);
   EXPECT_EQ(after(1800s), Liveness::kOffline);
-}
-
-TEST(IsNewer, OrdersClaimsByTermThenEpoch) {
-  const auto claim = [](uint64_t leader, uint64_t term, uint64_t epoch) {
-    return LeaderClaim{ChunkserverId(leader), Epoch(epoch), Term(term), kStart};
-  };
-  EXPECT_TRUE(is_newer(claim(1, 1, 1), std::nullopt));
-  EXPECT_TRUE(is_newer(claim(2, 3, 1), claim(1, 2, 5))) << "a later term has the later leader";
-  EXPECT_FALSE(is_newer(claim(2, 1, 9), claim(1, 2, 5)));
-  EXPECT_TRUE(is_newer(claim(1, 2, 6), claim(1, 2, 5)));
-  EXPECT_FALSE(is_newer(claim(1, 2, 4), claim(1, 2, 5)));
-  EXPECT_TRUE(is_newer(claim(1, 2, 5), claim(1, 2, 5))) << "a renewal";
-  EXPECT_FALSE(is_newer(claim(2, 2, 5), claim(1, 2, 5))) << "no term has two leaders";
 }
 
 }  // namespace

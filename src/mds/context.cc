@@ -1,6 +1,7 @@
 #include "mds/context.h"
 
 #include "mds/keys.h"
+#include "mds/operators.h"
 #include "mds/record.h"
 
 namespace cairn::mds {
@@ -17,13 +18,20 @@ Metrics::Metrics(Registry& registry)
                                       "chunks of deleted volumes that leaders have removed")),
       commits_failed(registry.counter("cairn_mds_commits_failed_total",
                                       "batches that the metadata store did not take")),
+      operators_done(registry.counter("cairn_mds_operators_done_total",
+                                      "operators after which the copyset was as planned")),
+      operators_failed(registry.counter("cairn_mds_operators_failed_total",
+                                        "operators that ended otherwise, cancelled ones too")),
       chunkservers_online(
           registry.gauge("cairn_mds_chunkservers_online", "chunkservers heard lately")),
       chunkservers_registered(registry.gauge("cairn_mds_chunkservers", "chunkservers registered")),
       copysets(registry.gauge("cairn_mds_copysets", "copysets of all pools")),
       copysets_without_leader(registry.gauge("cairn_mds_copysets_without_leader",
                                              "copysets of which no leader is heard")),
-      volumes(registry.gauge("cairn_mds_volumes", "volumes that are not deleted")) {}
+      volumes(registry.gauge("cairn_mds_volumes", "volumes that are not deleted")),
+      operators(registry.gauge("cairn_mds_operators", "operators under way")),
+      replicas_lost(
+          registry.gauge("cairn_mds_replicas_lost", "replicas on chunkservers that are offline")) {}
 
 Context::Context(io::Env environment, kv::MetaStore& meta_store, rpc::Client& rpc_client,
                  Options server_options)
@@ -37,6 +45,7 @@ Context::Context(io::Env environment, kv::MetaStore& meta_store, rpc::Client& rp
       topology_changed(env),
       volume_deleted(env),
       liveness_tick(env),
+      schedule_tick(env),
       jobs(env.executor),
       mutation_(env.executor, 1) {}
 
@@ -68,6 +77,7 @@ io::Task<Status> Context::reload() {
     co_return fresh.error().within("the metadata store failed before and cannot be read");
   }
   CO_TRY(co_await load_counters());
+  CO_TRY(restore_operators(*fresh));
   carry_over(state, *fresh);
   state = std::move(*fresh);
   is_state_suspect_ = false;
@@ -84,9 +94,52 @@ io::Task<Status> Context::load_counters() {
   co_return ok();
 }
 
+Status Context::restore_operators(ClusterState& into) {
+  std::vector<placement::Operator> operators;
+  std::set<CopysetId> copysets;
+  for (const auto& [id, record] : into.operators) {
+    operators.push_back(TRY(to_operator(record, env.clock.now())));
+    if (!copysets.insert(operators.back().copyset).second) {
+      return error(Errc::kCorrupt, "the metadata store has two operators of copyset " +
+                                       to_string(operators.back().copyset));
+    }
+  }
+  into.ledger = placement::Ledger(options.schedule.ledger);
+  into.ledger.restore(operators, into.placed, OperatorId(ids.next(IdKind::kOperator) - 1));
+  return ok();
+}
+
+void Context::place(const Chunkserver& chunkserver) {
+  const Instant now = env.clock.now();
+  state.place(chunkserver, planners_liveness(chunkserver, started_at, now, options), now);
+}
+
+void Context::place_chunkservers() {
+  for (const auto& [id, chunkserver] : state.chunkservers) place(chunkserver);
+}
+
+placement::PlannerLimits Context::planner_limits() const {
+  placement::PlannerLimits limits = options.schedule.planner;
+  limits.fill = options.fill;
+  return limits;
+}
+
+void Context::note_ended(placement::Operator op, const placement::Step& step) {
+  const bool is_done = step.kind == placement::StepKind::kFinished;
+  note_ended(std::move(op), is_done ? "done" : step.why, is_done);
+}
+
+void Context::note_ended(placement::Operator op, std::string outcome, bool is_done) {
+  (is_done ? metrics.operators_done : metrics.operators_failed).add();
+  env.logger.info("an operator is over",
+                  {{"operator", op.id}, {"what", placement::describe(op)}, {"outcome", outcome}});
+  schedule.note_ended(std::move(op), std::move(outcome), is_done, env.clock.now());
+}
+
 io::Task<Status> Context::load() {
   state = CO_TRY(co_await load_state(store));
   CO_TRY(co_await load_counters());
+  CO_TRY(restore_operators(state));
   if (state.cluster.format_version() == 0) CO_TRY(co_await create_cluster());
   if (state.cluster.format_version() > kFormatVersion) {
     co_return error(Errc::kUnsupported, "the metadata store has format " +
@@ -129,7 +182,7 @@ io::Task<Status> Context::create_cluster() {
   create_record(batch, keys::pool(PoolId(pool.id())), pool);
   CO_TRY(co_await commit(std::move(batch)));
   state.cluster = std::move(cluster);
-  state.pool = std::move(pool);
+  state.set_pool(std::move(pool));
   env.logger.info("made a new cluster", {{"name", options.cluster_name}});
   co_return ok();
 }
@@ -139,6 +192,7 @@ void Context::stop_jobs() {
   topology_changed.wake();
   volume_deleted.wake();
   liveness_tick.wake();
+  schedule_tick.wake();
 }
 
 void put_record(kv::WriteBatch& batch, std::string key,

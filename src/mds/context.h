@@ -13,6 +13,7 @@
 #include "mds/cluster_state.h"
 #include "mds/ids.h"
 #include "mds/options.h"
+#include "mds/schedule.h"
 #include "store/kv/meta_store.h"
 
 namespace cairn::rpc {
@@ -27,11 +28,15 @@ struct Metrics {
   Counter& segments_allocated;
   Counter& chunks_deleted;
   Counter& commits_failed;
+  Counter& operators_done;
+  Counter& operators_failed;
   Gauge& chunkservers_online;
   Gauge& chunkservers_registered;
   Gauge& copysets;
   Gauge& copysets_without_leader;
   Gauge& volumes;
+  Gauge& operators;
+  Gauge& replicas_lost;
 };
 
 class Context {
@@ -58,6 +63,13 @@ class Context {
   bool is_serving(const Chunkserver& chunkserver) const {
     return mds::is_serving(chunkserver, started_at, env.clock.now(), options);
   }
+  /// Shows all chunkservers to the planners as they stand now.
+  void place_chunkservers();
+  void place(const Chunkserver& chunkserver);
+  placement::PlannerLimits planner_limits() const;
+  /// Tells people that an operator is over, which has left the ledger.
+  void note_ended(placement::Operator op, const placement::Step& step);
+  void note_ended(placement::Operator op, std::string outcome, bool is_done);
   /// Wakes the background jobs, which end at the next occasion.
   void stop_jobs();
   bool is_stopping() const { return is_stopping_; }
@@ -70,17 +82,20 @@ class Context {
   Rng rng;  ///< of placement
   ClusterState state;
   IdAllocator ids;
+  Schedule schedule;
   Metrics metrics;
 
   Wakeup topology_changed;  ///< wakes plan_copysets
   Wakeup volume_deleted;    ///< wakes delete_chunks
   Wakeup liveness_tick;     ///< of watch_liveness
+  Wakeup schedule_tick;     ///< of schedule
   io::Gate jobs;
   std::string plan_problem;  ///< why the copysets could not be planned, if so
 
  private:
   io::Task<Status> reload();
   io::Task<Status> load_counters();
+  Status restore_operators(ClusterState& into);
   io::Task<Status> create_cluster();
 
   io::Semaphore mutation_;

@@ -70,7 +70,7 @@ class Assessment {
         if (copyset.is_created_by(chunkserver.id())) ++created;
       }
       if (created < static_cast<size_t>(copyset.record.members_size())) ++creating;
-      if (!has_leader(copyset, now_, options_)) ++leaderless;
+      if (!has_leader(state_, id, now_, options_)) ++leaderless;
       if (serving < copyset.majority_count()) {
         ++unreachable;
       } else if (serving < static_cast<size_t>(copyset.record.members_size())) {

@@ -8,8 +8,9 @@ namespace cairn::mds {
 
 namespace {
 
-/// Everything but chunks is made seldom, and small numbers are good to read.
+/// Everything but chunks and operators is made seldom, and small numbers are good to read.
 uint64_t bundle_of(IdKind kind) {
+  if (kind == IdKind::kOperator) return 1024;
   return kind == IdKind::kChunk ? 16'384 : 1;
 }
 
@@ -27,6 +28,8 @@ std::string_view to_string(IdKind kind) {
       return "volume";
     case IdKind::kChunk:
       return "chunk";
+    case IdKind::kOperator:
+      return "operator";
   }
   CHECK(false, "an unknown kind of id");
 }

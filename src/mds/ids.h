@@ -16,8 +16,8 @@
 
 namespace cairn::mds {
 
-enum class IdKind : uint8_t { kPool, kChunkserver, kCopyset, kVolume, kChunk };
-inline constexpr size_t kIdKindsCount = 5;
+enum class IdKind : uint8_t { kPool, kChunkserver, kCopyset, kVolume, kChunk, kOperator };
+inline constexpr size_t kIdKindsCount = 6;
 std::string_view to_string(IdKind kind);
 
 class IdAllocator {
@@ -28,6 +28,8 @@ class IdAllocator {
   /// The first of `count` consecutive numbers. Adds to `batch` what makes them taken, if anything;
   /// until that batch is settled nothing else may be taken of the kind.
   uint64_t take(IdKind kind, uint64_t count, kv::WriteBatch& batch);
+  /// The number that the next take() begins with.
+  uint64_t next(IdKind kind) const { return counters_[static_cast<size_t>(kind)].next; }
   /// Tells how the batch ended. After a failure the numbers taken are not used again, and the
   /// counters have to be loaded anew before the next take: the store may hold either value.
   void settle(bool was_committed);

@@ -5,6 +5,7 @@
 #include "mds/keys.h"
 #include "mds/record.h"
 #include "wire/mds.pb.h"
+#include "wire/schedule.pb.h"
 
 namespace cairn::mds {
 
@@ -58,6 +59,9 @@ Decoded decode(const kv::KeyValue& pair) {
   }
   if (key.starts_with(keys::kCopysets))
     return {"CopysetRecord", to_json<wire::CopysetRecord>(pair)};
+  if (key.starts_with(keys::kOperators)) {
+    return {"OperatorRecord", to_json<wire::OperatorRecord>(pair)};
+  }
   if (key.starts_with(keys::kVolumes)) return {"VolumeRecord", to_json<wire::VolumeRecord>(pair)};
   if (key.starts_with(keys::kVolumeNames)) {
     return {"VolumeNameRecord", to_json<wire::VolumeNameRecord>(pair)};

@@ -21,6 +21,9 @@ std::string chunkserver(ChunkserverId id) {
 std::string copyset(CopysetId id) {
   return std::string(kCopysets) + hex(id.value());
 }
+std::string operator_key(uint64_t id) {
+  return std::string(kOperators) + hex(id);
+}
 std::string volume(VolumeId id) {
   return std::string(kVolumes) + hex(id.value());
 }

@@ -43,6 +43,31 @@ Status check_pool(const PoolOptions& pool) {
   return ok();
 }
 
+Status check_schedule(const ScheduleOptions& schedule) {
+  if (schedule.interval <= Duration::zero())
+    return refuse("the schedulers' interval is above zero");
+  const placement::LedgerLimits& ledger = schedule.ledger;
+  if (ledger.copies_per_chunkserver == 0 || ledger.copies_per_server == 0 ||
+      ledger.copies_in_cluster == 0 || ledger.transfers_per_chunkserver == 0 ||
+      ledger.transfers_in_cluster == 0 || schedule.failures_max == 0) {
+    return refuse(
+        "limits on copies, transfers and failures are above zero: with none, nothing "
+        "would ever be repaired");
+  }
+  if (!(ledger.low_priority_part >= 0 && ledger.low_priority_part <= 1)) {
+    return refuse("the part of the copies that balancing may take is between 0 and 1");
+  }
+  const placement::PlannerLimits& planner = schedule.planner;
+  if (!(planner.spread_max > 0) || !(planner.lost_part_max >= 0)) {
+    return refuse("spread_max is above zero and lost_part_max is not below it");
+  }
+  if (planner.timeouts.copy_ms == 0 || planner.timeouts.remove_ms == 0 ||
+      planner.timeouts.transfer_ms == 0) {
+    return refuse("operators' timeouts are above zero");
+  }
+  return ok();
+}
+
 }  // namespace
 
 Status check(const Options& options) {
@@ -60,6 +85,10 @@ Status check(const Options& options) {
   }
   if (!(options.fill.fill_max > 0 && options.fill.fill_max <= 1)) {
     return refuse("fill_max is a fraction above 0 and at most 1");
+  }
+  TRY(check_schedule(options.schedule));
+  if (options.limits.chunkservers_max > placement::kPlanChunkserversMax) {
+    return refuse("chunkservers_max is at most " + std::to_string(placement::kPlanChunkserversMax));
   }
   if (options.delete_call_timeout <= Duration::zero() ||
       options.retry_delay_min <= Duration::zero() ||

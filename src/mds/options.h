@@ -7,7 +7,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "io/network.h"
-#include "placement/segment_plan.h"
+#include "placement/planners.h"
 #include "rpc/cluster_key.h"
 
 namespace cairn::mds {
@@ -31,6 +31,18 @@ struct Limits {
   uint64_t volume_bytes_max = 64 * 1024 * kGiB;
 };
 
+/// Of the schedulers that heal and balance.
+struct ScheduleOptions {
+  Duration interval = 5s;  ///< between two rounds
+  placement::LedgerLimits ledger;
+  /// The high-water mark is Options::fill.
+  placement::PlannerLimits planner;
+  /// Of each copy, told to the leader; 0: the chunkserver's own limit.
+  uint64_t copy_bytes_per_second_max = 0;
+  /// An operator that fails so often is given up; the next round may plan another.
+  uint32_t failures_max = 5;
+};
+
 struct Options {
   std::string cluster_name = "cairn";
   io::Address listen{"127.0.0.1:6700"};
@@ -46,6 +58,7 @@ struct Options {
   Duration leader_silent_max = 10s;
   /// A copyset with a disk that is fuller takes no new chunks.
   placement::FillLimits fill;
+  ScheduleOptions schedule;
 
   Duration delete_call_timeout = 2s;
   Duration retry_delay_min = 500ms;  ///< of background jobs, doubling

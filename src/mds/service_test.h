@@ -29,7 +29,7 @@ class FakeChunkserver {
     token_ = std::string(16, static_cast<char>('a' + host.number()));
     boot();
   }
-  ~FakeChunkserver() { crash(); }
+  virtual ~FakeChunkserver() { crash(); }
 
   io::Address address() const { return host_.address(kChunkserverPort); }
   sim::Host& host() { return host_; }
@@ -61,24 +61,25 @@ class FakeChunkserver {
     request.set_capacity_bytes(capacity_bytes);
     return request;
   }
-  wire::HeartbeatRequest heartbeat() const {
+  virtual wire::HeartbeatRequest heartbeat() {
     wire::HeartbeatRequest request;
     request.set_chunkserver(id);
     request.set_token(token_);
     request.set_address(address().text);
     request.set_capacity_bytes(capacity_bytes);
     request.set_used_bytes(used_bytes);
+    request.set_disk_failed(is_disk_failed);
     for (const auto& [copyset, members] : copysets) {
       auto* report = request.add_copysets();
       report->set_copyset(copyset);
-      report->set_epoch(1);
+      report->set_epoch(epoch);
       report->set_term(term);
       report->set_is_leader(leads && members.front() == id);
       for (uint64_t member : members) report->add_members(member);
     }
     return request;
   }
-  void take(const wire::HeartbeatReply& reply) {
+  virtual void take(const wire::HeartbeatReply& reply) {
     creates_told += static_cast<size_t>(reply.create_size());
     for (const auto& create : reply.create()) {
       auto& members = copysets[create.copyset()];
@@ -93,6 +94,8 @@ class FakeChunkserver {
   uint64_t capacity_bytes = 1000 * kGiB;
   uint64_t used_bytes = 0;
   uint64_t term = 1;
+  uint64_t epoch = 1;
+  bool is_disk_failed = false;
   bool leads = true;
   std::map<uint64_t, std::vector<uint64_t>> copysets;
   std::map<uint64_t, std::string> peers;

@@ -31,6 +31,10 @@ enum class Method : uint16_t {
   kGetSegment = 70,
   kGetCopysets = 71,
   kClusterStatus = 72,
+  // MDS, scheduling and topology
+  kListOperators = 96,
+  kCancelOperator = 97,
+  kBalanceLeaders = 98,
 };
 
 }  // namespace cairn::wire

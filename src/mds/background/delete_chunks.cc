@@ -37,7 +37,8 @@ std::string whom_to_ask(const Context& mds, CopysetId id, int attempt) {
   const auto found = mds.state.copysets.find(id);
   if (found == mds.state.copysets.end()) return {};
   const Copyset& copyset = found->second;
-  if (attempt == 0 && copyset.leader) return address_of(mds, copyset.leader->leader.value());
+  const ChunkserverId leader = mds.state.leader_of(id);
+  if (attempt == 0 && !leader.is_none()) return address_of(mds, leader.value());
   return address_of(mds, copyset.record.members(attempt % copyset.record.members_size()));
 }
 

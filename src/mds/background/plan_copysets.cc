@@ -6,9 +6,6 @@ namespace cairn::mds {
 
 namespace {
 
-/// A copyset's configuration before its first change.
-constexpr uint64_t kFirstEpoch = 1;
-
 bool is_plan_due(const ClusterState& state) {
   return !state.pool.copysets_planned() &&
          state.chunkservers.size() >= state.pool.chunkservers_min();
@@ -34,12 +31,12 @@ io::Task<Status> plan(Context& mds) {
     wire::CopysetRecord& record = records.emplace_back();
     record.set_id(id++);
     record.set_pool(pool.id());
-    record.set_epoch(kFirstEpoch);
+    record.set_epoch(kFoundingEpoch.value());
     for (ChunkserverId member : members) record.add_members(member.value());
     create_record(batch, keys::copyset(CopysetId(record.id())), record);
   }
   CO_TRY(co_await mds.commit(std::move(batch)));
-  mds.state.pool = std::move(pool);
+  mds.state.set_pool(std::move(pool));
   for (auto& record : records) mds.state.set_copyset(std::move(record));
   mds.state.check_invariants();
   mds.env.logger.info(

@@ -20,12 +20,16 @@ void update_gauges(Context& mds, const std::map<ChunkserverId, Liveness>& known)
   for (const auto& [id, liveness] : known) online += liveness == Liveness::kOnline ? 1 : 0;
   const Instant now = mds.env.clock.now();
   for (const auto& [id, copyset] : mds.state.copysets) {
-    if (!has_leader(copyset, now, mds.options)) ++leaderless;
+    if (!has_leader(mds.state, id, now, mds.options)) ++leaderless;
   }
   mds.metrics.chunkservers_online.set(online);
   mds.metrics.chunkservers_registered.set(static_cast<int64_t>(known.size()));
   mds.metrics.copysets.set(static_cast<int64_t>(mds.state.copysets.size()));
   mds.metrics.copysets_without_leader.set(leaderless);
+  mds.metrics.operators.set(static_cast<int64_t>(mds.state.ledger.count()));
+  int64_t lost = 0;
+  for (const auto& pool : mds.schedule.progress) lost += pool.replicas_lost;
+  mds.metrics.replicas_lost.set(lost);
   mds.metrics.volumes.set(static_cast<int64_t>(mds.state.volumes_alive_count()));
 }
 

@@ -16,9 +16,11 @@ Result<wire::ClusterStatusReply> cluster_status(Context& mds, const wire::Cluste
   reply.set_pool(state.pool.name());
   reply.set_copysets_per_chunkserver(state.pool.copysets_per_chunkserver());
 
+  *reply.mutable_schedule() = mds.schedule.status(state.ledger);
+
   std::map<ChunkserverId, uint32_t> leaders;
   for (const auto& [id, copyset] : state.copysets) {
-    if (has_leader(copyset, now, mds.options)) ++leaders[copyset.leader->leader];
+    if (has_leader(state, id, now, mds.options)) ++leaders[state.leader_of(id)];
   }
   for (const auto& [id, chunkserver] : state.chunkservers) {
     auto* info = reply.add_chunkservers();

@@ -6,8 +6,8 @@ namespace {
 
 void describe(const Context& mds, const Copyset& copyset, wire::CopysetInfo& info) {
   info.set_copyset(copyset.id().value());
-  info.set_epoch(copyset.epoch.value());
-  if (copyset.leader) info.set_leader_node(copyset.leader->leader.value());
+  info.set_epoch(mds.state.told(copyset.id()).epoch.value());
+  info.set_leader_node(mds.state.leader_of(copyset.id()).value());
   for (uint64_t member : copyset.record.members()) {
     auto* address = info.add_members();
     address->set_node(member);

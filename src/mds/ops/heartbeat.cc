@@ -1,6 +1,9 @@
+#include <algorithm>
 #include <set>
 
 #include "mds/keys.h"
+#include "mds/operators.h"
+#include "mds/ops/heartbeat_changes.h"
 #include "mds/ops/ops.h"
 #include "mds/validate.h"
 
@@ -40,76 +43,87 @@ void take_in_disk(Context& mds, Chunkserver& sender, const wire::HeartbeatReques
   sender.pool_chunks_ready_count = request.pool_chunks_ready_count();
   sender.is_disk_failed = request.disk_failed();
   sender.disk_error = request.disk_error().substr(0, kDiskErrorBytesMax);
+  mds.place(sender);
 }
 
-/// Heartbeats overtake each other: a claim of an earlier term, or of an older configuration in the
-/// same term, is left unread.
-void take_in_leader(Context& mds, ChunkserverId sender, const wire::CopysetHeartbeat& report,
-                    Copyset& copyset) {
-  if (report.is_leader()) {
-    const LeaderClaim claim{.leader = sender,
-                            .epoch = Epoch(report.epoch()),
-                            .term = Term(report.term()),
-                            .heard_at = mds.env.clock.now()};
-    if (!is_newer(claim, copyset.leader)) return;
-    copyset.leader = claim;
-    copyset.epoch = std::max(copyset.epoch, claim.epoch);
+/// What a leader tells counts if its epoch is not an older one: every committed configuration has
+/// an epoch of its own, a new leader's included.
+void take_in_copyset(Context& mds, ChunkserverId sender, const wire::CopysetHeartbeat& report,
+                     Copyset& copyset) {
+  const uint64_t now_ms = planners_ms(mds.env.clock.now());
+  if (!report.is_leader()) {
+    mds.state.placed.step_down(copyset.id(), sender, Epoch(report.epoch()), now_ms);
+    return;
+  }
+  const auto ids = [](const auto& numbers) {
+    return std::vector<ChunkserverId>(numbers.begin(), numbers.end());
+  };
+  const auto voters = ids(report.members()), learners = ids(report.learners());
+  const auto outcome =
+      mds.state.placed.apply_report({.copyset = copyset.id(),
+                                     .epoch = Epoch(report.epoch()),
+                                     .leader = sender,
+                                     .voters = voters,
+                                     .learners = learners,
+                                     .change = change_kind(report.change()),
+                                     .change_target = change_target(report.change())},
+                                    now_ms);
+  if (outcome == placement::ReportOutcome::kSame || outcome == placement::ReportOutcome::kUpdated) {
     copyset.chunks_count = report.chunks_count();
-  } else if (copyset.leader && copyset.leader->leader == sender &&
-             Term(report.term()) >= copyset.leader->term) {
-    copyset.leader.reset();  // it led and says that it no longer does
   }
 }
 
-/// The members that a leader of a newer configuration reports as committed, if they are others than
-/// the record's and all known.
-std::optional<std::set<uint64_t>> changed_members(const ClusterState& state,
-                                                  const wire::CopysetHeartbeat& report,
-                                                  const wire::CopysetRecord& record) {
-  if (!report.is_leader() || report.epoch() <= record.epoch()) return std::nullopt;
-  if (report.members().empty()) return std::nullopt;
-  std::set<uint64_t> told(report.members().begin(), report.members().end());
-  if (told == std::set<uint64_t>(record.members().begin(), record.members().end())) {
-    return std::nullopt;
-  }
-  for (uint64_t member : told) {
-    if (!state.chunkservers.contains(ChunkserverId(member))) return std::nullopt;
-  }
-  return told;
+/// Whether the record's members are others than those of the configuration that was told last.
+bool has_other_members(const ClusterState& state, const Copyset& copyset) {
+  const placement::Copyset& told = state.told(copyset.id());
+  if (told.epoch <= Epoch(copyset.record.epoch())) return false;
+  if (static_cast<int>(told.voters_count) != copyset.record.members_size()) return true;
+  return !std::ranges::all_of(told.voters(), [&](placement::Slot slot) {
+    return copyset.has_member(state.placed.chunkserver(slot).id);
+  });
 }
 
-/// What a report changes about a record; nullopt: nothing.
-std::optional<wire::CopysetRecord> changed_record(const ClusterState& state, ChunkserverId sender,
-                                                  const wire::CopysetHeartbeat& report,
-                                                  const Copyset& copyset) {
-  const auto members = changed_members(state, report, copyset.record);
-  const bool is_news = copyset.has_member(sender) && !copyset.is_created_by(sender);
-  if (!members && !is_news) return std::nullopt;
+bool is_first_report(const Copyset& copyset, ChunkserverId sender) {
+  return copyset.has_member(sender) && !copyset.is_created_by(sender);
+}
+
+/// The record as it is to be, when `sender` has reported the copyset.
+wire::CopysetRecord changed_record(const ClusterState& state, const Copyset& copyset,
+                                   ChunkserverId sender) {
   wire::CopysetRecord record = copyset.record;
-  if (is_news) record.add_created_by(sender.value());
-  if (members) {
-    record.set_epoch(report.epoch());
-    record.mutable_members()->Assign(members->begin(), members->end());
+  if (has_other_members(state, copyset)) {
+    const placement::Copyset& told = state.told(copyset.id());
+    std::set<uint64_t> members;
+    for (placement::Slot slot : told.voters()) {
+      members.insert(state.placed.chunkserver(slot).id.value());
+    }
+    record.set_epoch(told.epoch.value());
+    record.mutable_members()->Assign(members.begin(), members.end());
     auto& created = *record.mutable_created_by();  // who left may return, as a new replica
-    const auto left = [&](uint64_t one) { return !members->contains(one); };
+    const auto left = [&](uint64_t one) { return !members.contains(one); };
     created.erase(std::remove_if(created.begin(), created.end(), left), created.end());
   }
+  const auto has = [&](const auto& list) {
+    return std::find(list.begin(), list.end(), sender.value()) != list.end();
+  };
+  if (has(record.members()) && !has(record.created_by())) record.add_created_by(sender.value());
   return record;
 }
 
 /// Remembers members and who has created what, before anything is told that depends on it.
 io::Task<Status> remember_changes(Context& mds, ChunkserverId sender,
-                                  std::vector<wire::CopysetHeartbeat> reports) {
+                                  std::vector<CopysetId> copysets) {
   const auto lock = CO_TRY(co_await mds.lock_for_mutation());
   kv::WriteBatch batch;
   std::vector<wire::CopysetRecord> records;
-  for (const auto& report : reports) {
-    const auto found = mds.state.copysets.find(CopysetId(report.copyset()));
+  for (CopysetId id : copysets) {
+    const auto found = mds.state.copysets.find(id);
     if (found == mds.state.copysets.end()) continue;
-    auto record = changed_record(mds.state, sender, report, found->second);
-    if (!record) continue;
-    replace_record(batch, keys::copyset(found->first), found->second.record, *record);
-    records.push_back(std::move(*record));
+    const Copyset& copyset = found->second;
+    if (!has_other_members(mds.state, copyset) && !is_first_report(copyset, sender)) continue;
+    auto record = changed_record(mds.state, copyset, sender);
+    replace_record(batch, keys::copyset(id), copyset.record, record);
+    records.push_back(std::move(record));
   }
   if (records.empty()) co_return ok();
   CO_TRY(co_await mds.commit(std::move(batch)));
@@ -133,6 +147,8 @@ void tell_what_to_create(const Context& mds, Chunkserver& receiver,
     auto* create = reply.add_create();
     create->set_copyset(id.value());
     create->set_epoch(copyset.record.epoch());
+    // A founder votes from the beginning; who comes later waits for what the others have.
+    create->set_joins(Epoch(copyset.record.epoch()) != kFoundingEpoch);
     for (uint64_t member : copyset.record.members()) {
       auto* address = create->add_members();
       address->set_node(member);
@@ -164,24 +180,26 @@ io::Task<Result<wire::HeartbeatReply>> heartbeat(Context& mds, wire::HeartbeatRe
   take_in_disk(mds, *sender, request);
 
   std::set<CopysetId> reported;
-  std::vector<wire::CopysetHeartbeat> changes;
+  std::vector<CopysetId> changed;
   for (const auto& report : request.copysets()) {
     const auto found = mds.state.copysets.find(CopysetId(report.copyset()));
     if (found == mds.state.copysets.end()) continue;
     reported.insert(found->first);
-    take_in_leader(mds, id, report, found->second);
-    if (changes.size() < kChangesPerHeartbeatMax &&
-        changed_record(mds.state, id, report, found->second)) {
-      changes.push_back(report);
+    take_in_copyset(mds, id, report, found->second);
+    if (changed.size() < kChangesPerHeartbeatMax &&
+        (has_other_members(mds.state, found->second) || is_first_report(found->second, id))) {
+      changed.push_back(found->first);
     }
   }
   CO_TRY(co_await update_chunkserver(mds, id, request.address(), request.capacity_bytes()));
-  if (!changes.empty()) CO_TRY(co_await remember_changes(mds, id, std::move(changes)));
+  if (!changed.empty()) CO_TRY(co_await remember_changes(mds, id, std::move(changed)));
 
   wire::HeartbeatReply reply;
   Chunkserver& receiver = mds.state.chunkservers.at(id);  // the state may have been loaded anew
   tell_what_to_create(mds, receiver, reported, reply);
   tell_peers(mds, receiver, reply);
+  tell_changes(mds, id, request, reply);
+  tell_strays(mds, id, request, reply);
   co_return reply;
 }
 

@@ -49,6 +49,21 @@ inline constexpr size_t kCopysetsPerReplyMax = 16'384;
 Result<wire::ClusterStatusReply> cluster_status(Context& mds,
                                                 const wire::ClusterStatusRequest& request);
 
+/// The oldest first, at most kOperatorsPerReplyMax.
+Result<wire::ListOperatorsReply> list_operators(Context& mds,
+                                                const wire::ListOperatorsRequest& request);
+inline constexpr size_t kOperatorsPerReplyMax = 10'000;
+
+/// Gives up what the operator has not done yet; a change that its leader has begun goes on there,
+/// and the planners may plan another. Errors: kNotFound.
+io::Task<Result<wire::CancelOperatorReply>> cancel_operator(Context& mds,
+                                                            wire::CancelOperatorRequest request);
+
+/// Plans to even out a pool's leaders at once, without rests and limits.
+/// Errors: kNotFound no such pool.
+io::Task<Result<wire::BalanceLeadersReply>> balance_leaders(Context& mds,
+                                                            wire::BalanceLeadersRequest request);
+
 /// Moves a chunkserver's record to another address or capacity, if they differ. Takes the lock.
 /// For register_chunkserver and heartbeat.
 /// Errors: kAlreadyExists the address belongs to another disk; kNotFound no such chunkserver.

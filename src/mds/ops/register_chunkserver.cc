@@ -85,6 +85,7 @@ io::Task<Status> update_chunkserver(Context& mds, ChunkserverId id, std::string 
   Chunkserver& chunkserver = mds.state.chunkservers.at(id);
   chunkserver.record = std::move(record);
   chunkserver.used_bytes = std::min(chunkserver.used_bytes, chunkserver.record.capacity_bytes());
+  mds.place(chunkserver);
   mds.env.logger.info("a chunkserver changed", {{"chunkserver", id}, {"address", address}});
   co_return ok();
 }
@@ -125,6 +126,7 @@ io::Task<Result<wire::RegisterChunkserverReply>> register_chunkserver(
   CO_TRY(co_await mds.commit(std::move(batch)));
   CHECK(!mds.state.chunkservers.contains(id));
   mds.state.chunkservers[id].record = std::move(record);
+  mds.place(mds.state.chunkservers.at(id));
   mds.topology_changed.wake();
   mds.env.logger.info("a chunkserver registered", {{"chunkserver", id},
                                                    {"address", request.address()},

@@ -27,6 +27,9 @@ void RpcService::add_to(rpc::Server& server) {
   server.add(Method::kGetSegment, *this, &RpcService::get_segment);
   server.add(Method::kGetCopysets, *this, &RpcService::get_copysets);
   server.add(Method::kClusterStatus, *this, &RpcService::cluster_status);
+  server.add(Method::kListOperators, *this, &RpcService::list_operators);
+  server.add(Method::kCancelOperator, *this, &RpcService::cancel_operator);
+  server.add(Method::kBalanceLeaders, *this, &RpcService::balance_leaders);
 }
 
 auto RpcService::ping(rpc::Call<wire::PingRequest>) -> Answer<wire::PingReply> {
@@ -77,6 +80,21 @@ auto RpcService::get_copysets(rpc::Call<wire::GetCopysetsRequest> call)
 auto RpcService::cluster_status(rpc::Call<wire::ClusterStatusRequest> call)
     -> Answer<wire::ClusterStatusReply> {
   co_return answer(ops::cluster_status(mds_, call.request));
+}
+
+auto RpcService::list_operators(rpc::Call<wire::ListOperatorsRequest> call)
+    -> Answer<wire::ListOperatorsReply> {
+  co_return answer(ops::list_operators(mds_, call.request));
+}
+
+auto RpcService::cancel_operator(rpc::Call<wire::CancelOperatorRequest> call)
+    -> Answer<wire::CancelOperatorReply> {
+  co_return answer(co_await ops::cancel_operator(mds_, std::move(call.request)));
+}
+
+auto RpcService::balance_leaders(rpc::Call<wire::BalanceLeadersRequest> call)
+    -> Answer<wire::BalanceLeadersReply> {
+  co_return answer(co_await ops::balance_leaders(mds_, std::move(call.request)));
 }
 
 }  // namespace cairn::mds
