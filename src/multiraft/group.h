@@ -43,6 +43,8 @@ class GroupHost {
   virtual ~GroupHost() = default;
   virtual io::Env& env() = 0;
   virtual const HostOptions& options() const = 0;
+  /// Log that a group keeps behind its snapshot, for members that lag.
+  virtual uint64_t retained_log_bytes() const = 0;
   virtual NodeId self() const = 0;
   virtual wal::Wal& wal() = 0;
   virtual Transport& transport() = 0;

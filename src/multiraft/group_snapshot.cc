@@ -111,7 +111,7 @@ void Group::cut_log(raft::SnapshotPtr snapshot, Keep keep) {
   const HostOptions& options = host_.options();
   LogIndex cut = snapshot->metadata.index;
   if (keep == Keep::kRetainedLog) {
-    cut = std::max(log_.base().index, log_.cut_that_keeps(cut, options.retained_log_bytes,
+    cut = std::max(log_.base().index, log_.cut_that_keeps(cut, host_.retained_log_bytes(),
                                                           options.retained_log_entries));
   }
   wal::SnapshotMark mark;

@@ -379,6 +379,11 @@ void Host::start_snapshots() {
                                        : options_.snapshot_check_interval);
 }
 
+uint64_t Host::retained_log_bytes() const {
+  const uint64_t part = options_.retained_log_bytes_all / std::max<size_t>(1, groups_.size());
+  return std::min(options_.retained_log_bytes, part);
+}
+
 /// Those whose entries hold the oldest segments, beginning behind the one that had its turn last:
 /// one that cannot give way yet does not keep the others from it.
 std::vector<GroupId> Host::groups_in_the_way() const {

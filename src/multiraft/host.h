@@ -120,6 +120,7 @@ class Host final : private GroupHost,
   // GroupHost
   io::Env& env() override { return env_; }
   const HostOptions& options() const override { return options_; }
+  uint64_t retained_log_bytes() const override;
   NodeId self() const override { return self_; }
   wal::Wal& wal() override { return *wal_; }
   Transport& transport() override { return transport_; }

@@ -425,6 +425,25 @@ TEST(Host, StopEndsWhileAnInstallIsRetried) {
   bed.world.run(slow.machine(), slow.stop(), 2s);
 }
 
+TEST(Host, ManyGroupsShareWhatIsRetainedForThoseThatLag) {
+  HostOptions options;
+  options.retained_log_bytes = 16 * kMiB;
+  options.retained_log_bytes_all = 1 * kMiB;
+  TestBed bed({.members_count = 1, .members_started = 1, .raft = options});
+  for (uint64_t i = 1; i <= 8; ++i) bed.create(GroupId(i));
+  Member& only = bed.member(1);
+  bed.wait_leader(30s, GroupId(1));
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_TRUE(bed.apply(only, "x", bed.payload(only, 16 * kKiB, 1), GroupId(1)).ok());
+  }
+  Node& node = *only.raft().find(GroupId(1));
+  ASSERT_TRUE(bed.world.run(only.machine(), node.snapshot()).ok());
+  const NodeStatus status = node.status();
+  const uint64_t kept = status.last.value() - status.first.value() + 1;
+  EXPECT_GE(kept, 8u);
+  EXPECT_LE(kept, 9u) << "an eighth of a MiB in entries of 16 KiB";
+}
+
 TEST(Host, RetainedLogsGiveWayAndTheLogStaysBelowItsBound) {
   HostOptions options;
   options.snapshot_check_interval = 100ms;

@@ -35,6 +35,9 @@ struct HostOptions {
   /// ...and keeps so much of it for members that lag.
   uint64_t retained_log_bytes = 16 * kMiB;
   uint64_t retained_log_entries = 32'768;
+  /// ...with many groups each keeps an equal part of this: the log's files then stay few and are
+  /// soon all recycled.
+  uint64_t retained_log_bytes_all = 512 * kMiB;
   /// Of all groups together, what a restart would apply again; above it those with most take one.
   uint64_t replay_bytes_max = 512 * kMiB;
   /// A stop takes snapshots for so long, so that the next start has little to apply.

@@ -48,14 +48,20 @@ void SegmentFiles::note_written(uint64_t bytes) {
   paced_.notify_all();
 }
 
+/// What the log once needed it needs again. A file that is deleted has to be written over anew, and
+/// its blocks, discarded, hold up the device's other writes meanwhile.
+bool SegmentFiles::has_room_for_idle() const {
+  const uint64_t others_count = ready_.size() + idle_.size() + 1;
+  return in_use_bytes_ + others_count * options_.segment_bytes <= options_.wal_bytes_max;
+}
+
 void SegmentFiles::retire_below(uint64_t sequence) {
   bool any = false;
   while (!in_use_.empty() && in_use_.front().sequence < sequence) {
     const SegmentFile& file = in_use_.front();
-    const bool is_kept =
-        file.file_bytes == options_.segment_bytes && idle_.size() < options_.segments_idle_max;
-    (is_kept ? idle_ : surplus_).push_back(file.sequence);
     in_use_bytes_ -= file.file_bytes;
+    const bool is_kept = file.file_bytes == options_.segment_bytes && has_room_for_idle();
+    (is_kept ? idle_ : surplus_).push_back(file.sequence);
     in_use_.pop_front();
     any = true;
   }

@@ -69,6 +69,7 @@ class SegmentFiles {
   static constexpr std::string_view kPreparingPrefix = "preparing_";
 
  private:
+  bool has_room_for_idle() const;
   io::Task<Status> create(std::string path);
   io::Task<Status> pace(uint64_t bytes);
   io::Task<Status> remove_surplus();
@@ -78,7 +79,8 @@ class SegmentFiles {
   const WalOptions& options_;
   std::deque<SegmentFile> in_use_;  ///< ascending
   std::deque<SegmentFile> ready_;   ///< ascending, behind in_use_
-  std::deque<uint64_t> idle_;       ///< files of the right size under names of the past
+  std::deque<uint64_t> idle_;       ///< files of the right size under names of the past; with all
+                                    ///< others within wal_bytes_max
   std::deque<uint64_t> surplus_;    ///< files to delete
   uint64_t in_use_bytes_ = 0;
   uint64_t next_sequence_ = 1;

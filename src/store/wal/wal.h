@@ -93,7 +93,6 @@ struct WalOptions {
   uint64_t batch_bytes_max = kMiB;  ///< a larger single record still goes out, alone
   size_t writes_inflight_max = 4;
   size_t segments_ready_min = 2;                      ///< prepared ahead of their use
-  size_t segments_idle_max = 16;                      ///< recyclable files kept; more are deleted
   uint64_t pending_bytes_max = 64 * kMiB;             ///< not durable yet; above it admit() refuses
   Duration write_hang_max = std::chrono::seconds(5);  ///< the watchdog
   Duration idle_mark_after = std::chrono::milliseconds(100);

@@ -81,6 +81,26 @@ TEST_F(WalSegmentsTest, StopDoesNotWaitForASegmentThatIsBeingMade) {
   }
 }
 
+// A deleted file would have to be written over anew, and its discarded blocks cost the device time.
+TEST_F(WalSegmentsTest, WhatTheLogOnceNeededIsRecycledAndNotDeleted) {
+  options.wal_bytes_max = 64 * options.segment_bytes;
+  open();
+  uint64_t index = 0;
+  const auto grow_and_shrink = [&] {
+    for (int i = 0; i < 600; ++i) entry_and_wait(1, ++index, 16384);
+    EXPECT_GT(wal->log_bytes(), 36 * options.segment_bytes);
+    mark(1, index);
+    wait();
+    settle();
+    EXPECT_LT(wal->log_bytes(), 4 * options.segment_bytes);
+  };
+  grow_and_shrink();
+  const auto first = wal->stats();
+  for (int i = 0; i < 3; ++i) grow_and_shrink();
+  EXPECT_EQ(wal->stats().segments_created, first.segments_created);
+  EXPECT_GT(wal->stats().segments_recycled, first.segments_recycled + 100);
+}
+
 TEST_F(WalSegmentsTest, EveryBatchIsOneFlushAndTheMetricsShowIt) {
   open();
   for (uint64_t i = 1; i <= 50; ++i) entry_and_wait(1, i);
