@@ -18,6 +18,8 @@ void add_nbd_command(CLI::App& app, Action& action);
 void add_volume_commands(CLI::App& app, Action& action);
 void add_status_command(CLI::App& app, Action& action);
 void add_copyset_commands(CLI::App& app, Action& action);
+void add_operator_commands(CLI::App& app, Action& action);
+void add_pool_commands(CLI::App& app, Action& action);
 void add_dev_commands(CLI::App& app, Action& action);
 void add_bench_command(CLI::App& app, Action& action);
 void add_inspect_commands(CLI::App& app, Action& action);

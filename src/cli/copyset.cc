@@ -1,8 +1,11 @@
-// cairn copyset list|verify
+// cairn copyset list|show|verify
+#include <google/protobuf/util/json_util.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "cli/admin.h"
 #include "cli/commands.h"
 #include "cli/context.h"
 #include "rpc/client.h"
@@ -25,6 +28,7 @@ struct CopysetFlags {
   ClusterOptions cluster;
   bool as_json = false;
   bool read_data = false;
+  uint64_t id = 0;
 };
 
 io::Task<int> list(client::Cluster* cluster, bool as_json) {
@@ -50,6 +54,43 @@ io::Task<int> list(client::Cluster* cluster, bool as_json) {
     std::printf("%s\n", all.dump().c_str());
   } else {
     print_table(rows);
+  }
+  co_return 0;
+}
+
+io::Task<int> show(Admin& admin, std::shared_ptr<CopysetFlags> flags) {
+  wire::ShowCopysetRequest request;
+  request.set_copyset(flags->id);
+  auto reply = co_await admin.call<wire::ShowCopysetReply>(wire::Method::kShowCopyset, request);
+  if (!reply) co_return fail(reply.error());
+  if (admin.as_json) {
+    std::string text;
+    google::protobuf::util::JsonPrintOptions options;
+    options.preserve_proto_field_names = true;
+    options.always_print_primitive_fields = true;
+    (void)google::protobuf::util::MessageToJsonString(*reply, &text, options);
+    std::printf("%s\n", text.c_str());
+    co_return 0;
+  }
+  std::printf("copyset %lu of pool %s: epoch %lu, %u chunks\n",
+              static_cast<unsigned long>(flags->id), reply->pool().c_str(),
+              static_cast<unsigned long>(reply->epoch()), reply->chunks_count());
+  std::vector<std::vector<std::string>> rows{
+      {"CHUNKSERVER", "ROLE", "STATE", "ZONE", "SERVER", "ADDRESS"}};
+  for (const auto& member : reply->members()) {
+    rows.push_back({std::to_string(member.chunkserver()), member.role(), member.state(),
+                    member.zone(), member.server(), member.address()});
+  }
+  print_table(rows);
+  if (reply->reported_ms_ago() < 0) {
+    std::printf("no leader has been heard since this MDS started\n");
+  } else {
+    std::printf("its leader was heard %ld ms ago\n", static_cast<long>(reply->reported_ms_ago()));
+  }
+  if (reply->has_under_way()) {
+    const wire::OperatorInfo& op = reply->under_way();
+    std::printf("operator %lu (%s, %s): %s\n", static_cast<unsigned long>(op.id()),
+                op.cause().c_str(), op.kind().c_str(), op.reason().c_str());
   }
   co_return 0;
 }
@@ -190,6 +231,10 @@ void add_copyset_commands(CLI::App& app, Action& action) {
       });
     };
   });
+  c = add_admin_command(
+      *copyset, action, "show", "Show one copyset: its members, leader, and what is under way",
+      std::make_shared<AdminFlags>(), [flags](Admin& admin) { return show(admin, flags); });
+  c->add_option("COPYSET", flags->id, "its number")->required();
   c = copyset->add_subcommand("verify", "Compare the replicas of every copyset, block by block");
   add_cluster_options(*c, flags->cluster);
   c->add_flag("--json", flags->as_json, "print JSON");

@@ -95,20 +95,13 @@ std::vector<std::string> role_command(const DevState& state, const DevProcess& p
   const std::string program = io::real::own_program();
   const uint32_t replicas = std::min<uint32_t>(3, static_cast<uint32_t>(state.chunkservers.size()));
   if (&process == &state.mds) {
-    return {program,
-            "mds",
-            "--data",
-            process.dir,
-            "--listen",
-            process.address,
-            "--key-file",
-            state.key_file(),
-            "--replicas",
-            std::to_string(replicas),
-            "--chunkservers-min",
-            std::to_string(state.chunkservers.size()),
-            "--copysets-per-chunkserver",
-            std::to_string(flags.copysets_per_chunkserver)};
+    return {program, "mds", "--data", process.dir, "--listen", process.address, "--key-file",
+            state.key_file(), "--replicas", std::to_string(replicas), "--chunkservers-min",
+            std::to_string(state.chunkservers.size()), "--copysets-per-chunkserver",
+            std::to_string(flags.copysets_per_chunkserver),
+            // Short ones: whoever tries the cluster out wants to see it heal.
+            "--unstable-after-ms", "5000", "--offline-after-ms", "20000", "--schedule-ms", "1000",
+            "--leader-rest-ms", "5000"};
   }
   if (&process == &state.nbd) {
     return {program,           "nbd",        state.volume,    "--listen", process.address, "--mds",

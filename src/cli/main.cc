@@ -19,6 +19,8 @@ int main(int argc, char** argv) {
   cairn::cli::add_status_command(app, action);
   cairn::cli::add_volume_commands(app, action);
   cairn::cli::add_copyset_commands(app, action);
+  cairn::cli::add_operator_commands(app, action);
+  cairn::cli::add_pool_commands(app, action);
   cairn::cli::add_nbd_command(app, action);
   cairn::cli::add_bench_command(app, action);
   cairn::cli::add_inspect_commands(app, action);

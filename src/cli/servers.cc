@@ -135,6 +135,40 @@ int run_nbd(const NbdFlags& flags) {
   return end(status);
 }
 
+void add_schedule_options(CLI::App& command, mds::Options& options) {
+  mds::ScheduleOptions& schedule = options.schedule;
+  add_ms_option(command, "--unstable-after-ms", options.unstable_after,
+                "a chunkserver that is silent for so long is given nothing new");
+  add_ms_option(command, "--offline-after-ms", options.offline_after,
+                "one that is silent for so long is given up: its replicas are made anew");
+  add_ms_option(command, "--schedule-ms", schedule.interval,
+                "between two rounds of the schedulers that heal and balance");
+  const auto set_rest = [&schedule](int64_t ms) {
+    schedule.planner.leader_rest_ms = static_cast<uint64_t>(ms);
+  };
+  command
+      .add_option_function<int64_t>("--leader-rest-ms", set_rest,
+                                    "a leader that moved, and a chunkserver that came back, rest "
+                                    "so long before the next move")
+      ->type_name("MS")
+      ->check(CLI::Range(int64_t{0}, int64_t{3'600'000}))
+      ->default_str(std::to_string(schedule.planner.leader_rest_ms));
+  const auto count = [&command](const std::string& name, uint32_t& value, const std::string& help) {
+    command.add_option(name, value, help)->check(CLI::Range(1u, 1'000'000u))->capture_default_str();
+  };
+  count("--copies-per-chunkserver", schedule.ledger.copies_per_chunkserver,
+        "copies of replicas that a disk takes part in at once");
+  count("--copies-per-server", schedule.ledger.copies_per_server, "the same for a machine");
+  count("--copies-max", schedule.ledger.copies_in_cluster, "the same for the cluster");
+  add_bytes_option(command, "--copy-rate", schedule.copy_bytes_per_second_max,
+                   "bytes a second of each copy; 0: the chunkserver's own limit");
+  command
+      .add_option("--lost-part-max", schedule.planner.lost_part_max,
+                  "recovery holds back while more than this part of a pool is offline")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+}
+
 }  // namespace
 
 void add_mds_command(CLI::App& app, Action& action) {
@@ -163,6 +197,7 @@ void add_mds_command(CLI::App& app, Action& action) {
       ->capture_default_str();
   add_ms_option(*command, "--heartbeat-ms", flags->options.heartbeat_interval,
                 "how often chunkservers report");
+  add_schedule_options(*command, flags->options);
   add_log_options(*command, flags->log);
   command->callback([flags, &action] { action = [flags] { return run_mds(*flags); }; });
 }

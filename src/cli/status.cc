@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "cli/admin.h"
 #include "cli/commands.h"
 #include "cli/context.h"
 #include "wire/mds.pb.h"
@@ -17,6 +18,21 @@ struct StatusFlags {
   ClusterOptions cluster;
   bool as_json = false;
 };
+
+json to_json(const wire::ScheduleStatus& schedule) {
+  json notes = json::array();
+  for (const auto& note : schedule.notes()) notes.push_back(note);
+  return {{"copies", schedule.copies_count()},
+          {"transfers", schedule.transfers_count()},
+          {"removals", schedule.removals_count()},
+          {"replicas_lost", schedule.replicas_lost_count()},
+          {"replicas_draining", schedule.replicas_draining_count()},
+          {"copysets_degraded", schedule.copysets_degraded_count()},
+          {"copysets_without_quorum", schedule.copysets_without_quorum_count()},
+          {"copies_left", schedule.copies_left()},
+          {"left_ms", schedule.left_ms()},
+          {"notes", notes}};
+}
 
 json to_json(const wire::ClusterStatusReply& status) {
   json chunkservers = json::array();
@@ -41,14 +57,35 @@ json to_json(const wire::ClusterStatusReply& status) {
           {"copysets_without_leader", status.copysets_without_leader_count()},
           {"volumes", status.volumes_count()},
           {"pool", status.pool()},
+          {"schedule", to_json(status.schedule())},
           {"copysets_per_chunkserver", status.copysets_per_chunkserver()}};
+}
+
+/// What is under way, how far it is, and what a person may have to do; nothing on a quiet cluster.
+void print(const wire::ScheduleStatus& schedule) {
+  if (schedule.copies_count() + schedule.transfers_count() + schedule.removals_count() > 0) {
+    std::printf("under way: %u copies, %u transfers of leaders, %u removals\n",
+                schedule.copies_count(), schedule.transfers_count(), schedule.removals_count());
+  }
+  if (schedule.replicas_lost_count() + schedule.replicas_draining_count() > 0) {
+    std::printf("replicas to make anew: %u lost, %u on chunkservers that are drained\n",
+                schedule.replicas_lost_count(), schedule.replicas_draining_count());
+  }
+  if (schedule.copies_left() > 0) {
+    std::printf("copies left: %.1f; time left: %s\n", schedule.copies_left(),
+                schedule.left_ms() < 0 ? "not known yet"
+                                       : ("about " + format_duration(schedule.left_ms())).c_str());
+  }
+  for (const auto& note : schedule.notes()) std::printf("  - %s\n", note.c_str());
 }
 
 void print(const wire::ClusterStatusReply& status) {
   std::printf("health: %s\n", status.health().c_str());
   for (const auto& problem : status.problems()) std::printf("  - %s\n", problem.c_str());
-  std::printf("copysets: %u, without a leader: %u; volumes: %u\n\n", status.copysets_count(),
+  std::printf("copysets: %u, without a leader: %u; volumes: %u\n", status.copysets_count(),
               status.copysets_without_leader_count(), status.volumes_count());
+  print(status.schedule());
+  std::printf("\n");
   std::vector<std::vector<std::string>> rows{
       {"ID", "ADDRESS", "ZONE", "STATE", "USED", "CAPACITY", "COPYSETS", "LEADERS"}};
   for (const auto& c : status.chunkservers()) {

@@ -6,6 +6,7 @@
 
 #include "mds/keys.h"
 #include "mds/record.h"
+#include "mds/schedule.h"
 
 namespace cairn::mds {
 namespace testing {
@@ -474,6 +475,97 @@ TEST_F(ScheduleTest, AFailedDiskIsReplacedAtOnce) {
   }
   ASSERT_TRUE(wait_for([&] { return replicas()[grouped(2).id] == 0; }, 120s))
       << describe_unfinished();
+}
+
+TEST_F(ScheduleTest, ACancelledOperatorIsGoneAndSaysSo) {
+  start_grouped(4);
+  world_.run_for(30s);
+  shared_.obeys = false;
+  grouped(0).crash();
+  ASSERT_TRUE(world_.run_until([&] { return count_keys(keys::kOperators) > 0; }, 60s));
+  wire::CancelOperatorRequest request;
+  request.set_id(*operator_ids().begin());
+  ASSERT_TRUE(call<wire::CancelOperatorReply>(wire::Method::kCancelOperator, request).ok());
+  EXPECT_FALSE(operator_ids().contains(request.id()));
+  const auto again = call<wire::CancelOperatorReply>(wire::Method::kCancelOperator, request);
+  EXPECT_EQ(again.code(), Errc::kNotFound);
+  restart_mds();
+  EXPECT_FALSE(operator_ids().contains(request.id())) << "it does not come back";
+  request.set_id(4711);
+  EXPECT_EQ(call<wire::CancelOperatorReply>(wire::Method::kCancelOperator, request).code(),
+            Errc::kNotFound);
+  shared_.obeys = true;
+  ASSERT_TRUE(wait_until_whole()) << describe_unfinished();
+}
+
+TEST_F(ScheduleTest, LeadersAreEvenedOutAtOnceOnRequest) {
+  options_.schedule.planner.leader_rest_ms = 3'600'000;  // so long nothing moves by itself
+  start_grouped(4);
+  world_.run_for(20s);
+  for (auto& [id, group] : shared_.groups) {
+    group.leader = *std::ranges::min_element(group.voters);
+    ++group.epoch;
+  }
+  world_.run_for(10s);
+  ASSERT_GT(difference(leaders()), 1u) << "they rest";
+  wire::BalanceLeadersRequest request;
+  request.set_pool("nowhere");
+  EXPECT_EQ(call<wire::BalanceLeadersReply>(wire::Method::kBalanceLeaders, request).code(),
+            Errc::kNotFound);
+  request.set_pool("default");
+  const auto reply = call<wire::BalanceLeadersReply>(wire::Method::kBalanceLeaders, request);
+  ASSERT_TRUE(reply.ok());
+  EXPECT_GT(reply->transfers_count(), 0u);
+  world_.run_for(10s);
+  EXPECT_LE(difference(leaders()), 1u);
+}
+
+TEST_F(ScheduleTest, ACopysetIsShownWithWhatIsUnderWay) {
+  start_grouped(4);
+  world_.run_for(30s);
+  shared_.beats_per_copy = 20;
+  grouped(0).crash();
+  world_.run_for(16s);  // until it is given up, and copies are on their way
+  const auto under_way = operators();
+  ASSERT_GT(under_way.operators_size(), 0);
+  wire::ShowCopysetRequest request;
+  request.set_copyset(under_way.operators(0).copyset());
+  const auto shown = call<wire::ShowCopysetReply>(wire::Method::kShowCopyset, request);
+  ASSERT_TRUE(shown.ok());
+  EXPECT_EQ(shown->under_way().id(), under_way.operators(0).id());
+  std::multiset<std::string> roles, states;
+  for (const auto& member : shown->members()) {
+    roles.insert(member.role());
+    states.insert(member.state());
+  }
+  EXPECT_EQ(roles.count("leader"), 1u);
+  EXPECT_EQ(roles.count("voter"), 2u);
+  EXPECT_EQ(roles.count("learner"), 1u);
+  EXPECT_EQ(states.count("offline"), 1u);
+  const auto schedule = status().schedule();
+  EXPECT_GT(schedule.copies_left(), 0);
+  EXPECT_GT(schedule.left_ms(), 0) << schedule.DebugString();
+  request.set_copyset(4711);
+  EXPECT_EQ(call<wire::ShowCopysetReply>(wire::Method::kShowCopyset, request).code(),
+            Errc::kNotFound);
+  ASSERT_TRUE(wait_until_whole()) << describe_unfinished();
+  EXPECT_EQ(status().schedule().copies_left(), 0);
+}
+
+TEST(Pace, FollowsThePresentAndNotTheMeanSinceTheBeginning) {
+  Pace pace;
+  Instant now{1000s};
+  EXPECT_EQ(pace.time_for(0), Duration::zero());
+  EXPECT_EQ(pace.time_for(5), std::nullopt) << "nothing is known yet";
+  pace.sample(0, now);
+  pace.sample(0, now += 10s);
+  EXPECT_EQ(pace.time_for(5), std::nullopt) << "nothing moves";
+  for (int i = 1; i <= 10; ++i) pace.sample(i, now += 1s);
+  EXPECT_EQ(pace.time_for(5), 10s) << "ten in twenty seconds";
+  for (int i = 0; i < 100; ++i) pace.sample(10 + 2 * i, now += 1s);
+  EXPECT_NEAR(static_cast<double>(to_ms(*pace.time_for(10))), 5000, 100) << "twice as fast now";
+  pace.sample(3, now += 1s);  // half-done copies were given up
+  EXPECT_EQ(pace.time_for(5), std::nullopt);
 }
 
 }  // namespace

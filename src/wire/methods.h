@@ -35,6 +35,7 @@ enum class Method : uint16_t {
   kListOperators = 96,
   kCancelOperator = 97,
   kBalanceLeaders = 98,
+  kShowCopyset = 99,
 };
 
 }  // namespace cairn::wire

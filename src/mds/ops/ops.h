@@ -49,6 +49,9 @@ inline constexpr size_t kCopysetsPerReplyMax = 16'384;
 Result<wire::ClusterStatusReply> cluster_status(Context& mds,
                                                 const wire::ClusterStatusRequest& request);
 
+/// Errors: kNotFound.
+Result<wire::ShowCopysetReply> show_copyset(Context& mds, const wire::ShowCopysetRequest& request);
+
 /// The oldest first, at most kOperatorsPerReplyMax.
 Result<wire::ListOperatorsReply> list_operators(Context& mds,
                                                 const wire::ListOperatorsRequest& request);

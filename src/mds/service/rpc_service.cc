@@ -29,6 +29,7 @@ void RpcService::add_to(rpc::Server& server) {
   server.add(Method::kClusterStatus, *this, &RpcService::cluster_status);
   server.add(Method::kListOperators, *this, &RpcService::list_operators);
   server.add(Method::kCancelOperator, *this, &RpcService::cancel_operator);
+  server.add(Method::kShowCopyset, *this, &RpcService::show_copyset);
   server.add(Method::kBalanceLeaders, *this, &RpcService::balance_leaders);
 }
 
@@ -85,6 +86,11 @@ auto RpcService::cluster_status(rpc::Call<wire::ClusterStatusRequest> call)
 auto RpcService::list_operators(rpc::Call<wire::ListOperatorsRequest> call)
     -> Answer<wire::ListOperatorsReply> {
   co_return answer(ops::list_operators(mds_, call.request));
+}
+
+auto RpcService::show_copyset(rpc::Call<wire::ShowCopysetRequest> call)
+    -> Answer<wire::ShowCopysetReply> {
+  co_return answer(ops::show_copyset(mds_, call.request));
 }
 
 auto RpcService::cancel_operator(rpc::Call<wire::CancelOperatorRequest> call)

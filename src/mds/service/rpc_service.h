@@ -29,6 +29,7 @@ class RpcService {
   Answer<wire::GetCopysetsReply> get_copysets(rpc::Call<wire::GetCopysetsRequest> call);
   Answer<wire::ClusterStatusReply> cluster_status(rpc::Call<wire::ClusterStatusRequest> call);
   Answer<wire::ListOperatorsReply> list_operators(rpc::Call<wire::ListOperatorsRequest> call);
+  Answer<wire::ShowCopysetReply> show_copyset(rpc::Call<wire::ShowCopysetRequest> call);
   Answer<wire::CancelOperatorReply> cancel_operator(rpc::Call<wire::CancelOperatorRequest> call);
   Answer<wire::BalanceLeadersReply> balance_leaders(rpc::Call<wire::BalanceLeadersRequest> call);
 
