@@ -12,9 +12,8 @@ constexpr Duration kRegisterRetryDelay = 200ms;
 
 FetchOptions fetch_options(const Options& options) {
   FetchOptions fetch;
-  fetch.chunk_bytes = options.store.chunk_bytes;
-  fetch.piece_bytes = std::min(options.fetch_bytes, options.store.chunk_bytes);
   fetch.pieces_inflight_max = options.fetches_inflight_max;
+  fetch.bytes_per_second = options.fetch_bytes_per_second;
   return fetch;
 }
 
@@ -76,13 +75,13 @@ io::Task<Status> Chunkserver::open_stores() {
   options_.pool.chunk_file_bytes = chunk::ChunkLayout(options_.store.chunk_bytes).file_bytes();
   pool_ = CO_TRY(co_await pool::ChunkFilePool::open(env_, disk_, options_.pool));
   store_ = CO_TRY(co_await chunk::InPlaceStore::open(env_, disk_, *pool_, options_.store));
-  fetcher_ =
-      std::make_unique<ChunkFetcher>(env_, client_, peers_, *store_, fetch_options(options_));
+  fetcher_ = std::make_unique<ChunkFetcher>(env_, client_, peers_, fetch_options(options_));
   CopysetListener& listener = *this;
-  copysets_ =
-      std::make_unique<CopysetSet>(env_, *store_, *pool_, *fetcher_, listener,
-                                   CopysetSet::Options{.chunk_bytes = options_.store.chunk_bytes,
-                                                       .copysets_max = options_.copysets_max});
+  const CopysetSet::Options set_options{
+      .chunk_bytes = options_.store.chunk_bytes,
+      .piece_bytes = std::min(options_.fetch_bytes, options_.store.chunk_bytes),
+      .copysets_max = options_.copysets_max};
+  copysets_ = std::make_unique<CopysetSet>(env_, *store_, *pool_, *fetcher_, listener, set_options);
   co_return ok();
 }
 

@@ -253,6 +253,14 @@ class ChunkserverTest : public ::testing::Test {
     }
     return false;
   }
+  static std::string path_of(uint64_t chunk) {
+    return "copysets/" + std::to_string(kCopyset) + "/chunk-" + std::to_string(chunk);
+  }
+  /// Flips a bit of a block behind the server's back.
+  static void rot(Server& server, uint64_t chunk, uint64_t block) {
+    const uint64_t at = chunk::ChunkLayout(kChunkBytes).block_offset(block) + 5;
+    CHECK(server.host().disk().corrupt(path_of(chunk), at).ok());
+  }
   void cut_off(Server& server) {
     for (auto& other : servers_) {
       if (other.get() != &server) world_.fabric().cut_both(server.host(), other->host());

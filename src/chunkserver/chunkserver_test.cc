@@ -124,17 +124,69 @@ TEST_F(ChunkserverTest, AFetchFromAServerWithoutTheCopysetIsNotAnEmptyChunk) {
             Errc::kUnavailable);
 }
 
-TEST_F(ChunkserverTest, ARottenBlockIsReportedAndNeverServed) {
+TEST_F(ChunkserverTest, ARottenBlockIsReadFromAnotherReplicaAndMended) {
+  create();
+  Server& leads = leader();
+  ASSERT_TRUE(write(leads, kChunk, 0, pattern(1, 8)).ok());
+  for (uint64_t block : {0, 3, 6}) rot(leads, kChunk, block);
+  EXPECT_TRUE(reads(leads, kChunk, 0, pattern(1, 8)));
+  EXPECT_TRUE(replicas_agree()) << "every block is read from the disk there";
+  auto& metrics = leads.host().env().metrics;
+  EXPECT_EQ(metrics.counter("cairn_chunkserver_repaired_blocks_total", "").value(), 3u);
+}
+
+TEST_F(ChunkserverTest, ABlockThatIsRottenOnTwoReplicasIsReadFromTheThird) {
+  create();
+  Server& leads = leader();
+  ASSERT_TRUE(write(leads, kChunk, 0, pattern(1, 2)).ok());
+  EXPECT_TRUE(replicas_agree());
+  rot(leads, kChunk, 0);
+  rot(follower(), kChunk, 0);
+  EXPECT_TRUE(reads(leads, kChunk, 0, pattern(1, 2)));
+}
+
+TEST_F(ChunkserverTest, APartOfARottenBlockCanBeWritten) {
+  create();
+  Server& leads = leader();
+  ASSERT_TRUE(write(leads, kChunk, 0, pattern(1, 1)).ok());
+  rot(leads, kChunk, 0);
+  ASSERT_TRUE(write(leads, kChunk, 512, pattern(2, 1).slice(0, 512)).ok());
+  EXPECT_TRUE(reads(leads, kChunk, 512, pattern(2, 1).slice(0, 512)));
+  EXPECT_TRUE(reads(leads, kChunk, 1024, pattern(1, 1).slice(1024, 1024)));
+  EXPECT_TRUE(replicas_agree());
+}
+
+TEST_F(ChunkserverTest, AChunkWhoseChecksumsAreLostIsMendedWholeWhenItIsRead) {
+  create();
+  ASSERT_TRUE(write(leader(), kChunk, 0, pattern(1, 16)).ok());
+  for (uint64_t i = 0; i < 60; ++i) {
+    ASSERT_TRUE(write(leader(), kChunk + 1, 0, pattern(i, 1)).ok());  // a snapshot flushes
+  }
+  world_.run_for(2s);
+  Server& broken = leader();
+  broken.crash(sim::CrashKind::kKill);
+  const chunk::ChunkLayout layout(kChunkBytes);
+  for (size_t slot : {0, 1}) {
+    ASSERT_TRUE(broken.host().disk().corrupt(path_of(kChunk), layout.slot_offset(slot) + 1).ok());
+  }
+  broken.start();
+  ASSERT_TRUE(world_.run_until([&] { return all_up(); }, 60s));
+  world_.run_for(2s);
+  for (int tries = 0; tries < 20 && &leader() != &broken; ++tries) {
+    multiraft::Node* node = leader().node();
+    (void)world_.run(leader().host(), node->transfer_leadership(NodeId(broken.id())), 10s);
+  }
+  ASSERT_EQ(&leader(), &broken);
+  EXPECT_TRUE(reads(broken, kChunk, 0, pattern(1, 16)));
+  EXPECT_TRUE(replicas_agree());
+}
+
+TEST_F(ChunkserverTest, ABlockThatIsRottenEverywhereIsReportedAndNeverServed) {
   create();
   Server* leads = &leader();
   ASSERT_TRUE(write(*leads, kChunk, 0, pattern(1, 2)).ok());
-  const uint64_t data_at = chunk::ChunkLayout(kChunkBytes).file_bytes() - kChunkBytes;
-  ASSERT_TRUE(
-      leads->host()
-          .disk()
-          .corrupt("copysets/" + std::to_string(kCopyset) + "/chunk-" + std::to_string(kChunk),
-                   data_at + 5)
-          .ok());
+  EXPECT_TRUE(replicas_agree());
+  for (auto& server : servers_) rot(*server, kChunk, 0);
   EXPECT_EQ(read(*leads, kChunk, 0, kBlock).code(), Errc::kCorrupt);
   EXPECT_TRUE(reads(*leads, kChunk, kBlock, pattern(1, 2).slice(kBlock, kBlock)));
   ASSERT_TRUE(write(*leads, kChunk, 0, pattern(3, 1)).ok());

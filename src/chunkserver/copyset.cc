@@ -9,14 +9,24 @@ namespace cairn::chunkserver {
 using Verdict = WriterWindows::Verdict;
 
 Copyset::Copyset(io::Env env, CopysetId id, chunk::ChunkStore& store,
-                 const pool::ChunkFilePool& pool, ChunkSource& source, uint32_t chunk_bytes)
+                 const pool::ChunkFilePool& pool, ChunkSource& source, uint32_t chunk_bytes,
+                 uint32_t piece_bytes)
     : env_(env),
       id_(id),
       store_(store),
       pool_(pool),
       source_(source),
       chunk_bytes_(chunk_bytes),
-      locks_(env.executor) {}
+      piece_bytes_(piece_bytes),
+      locks_(env.executor),
+      copy_turn_(env.executor, 1),
+      repair_turn_(env.executor, 1),
+      repaired_blocks_(env.metrics.counter("cairn_chunkserver_repaired_blocks_total",
+                                           "Rotten blocks replaced by those of another replica")),
+      failed_repairs_(env.metrics.counter("cairn_chunkserver_failed_repairs_total",
+                                          "Rotten ranges that no other replica could give")) {
+  CHECK(is_block_aligned(piece_bytes_) && piece_bytes_ > 0 && chunk_bytes_ % piece_bytes_ == 0);
+}
 
 BlockLocks::Range Copyset::blocks_of(const wire::ChunkOp& op) const {
   const uint32_t first = op.offset_bytes / kBlockBytes;
@@ -81,10 +91,10 @@ io::Task<Result<Buffer>> Copyset::merge(ChunkId chunk, wire::ChunkOp whole, wire
   const auto block = static_cast<uint32_t>(kBlockBytes);
   const uint32_t last_offset = whole.offset_bytes + whole.size_bytes - block;
   // Only the blocks at the edges keep anything of what they hold.
-  Buffer first = CO_TRY(co_await store_.read(id_, chunk, whole.offset_bytes, block));
+  Buffer first = CO_TRY(co_await read_blocks({chunk, whole.offset_bytes, block}));
   Buffer last = first;
   if (last_offset != whole.offset_bytes) {
-    last = CO_TRY(co_await store_.read(id_, chunk, last_offset, block));
+    last = CO_TRY(co_await read_blocks({chunk, last_offset, block}));
   }
   auto into = merged.mutable_view();
   std::ranges::copy(first.view(), into.begin());
@@ -104,7 +114,7 @@ io::Task<Result<Buffer>> Copyset::read(ChunkId chunk, uint32_t offset_bytes, uin
   const uint32_t begin = offset_bytes / kBlockBytes * kBlockBytes;
   const auto end =
       static_cast<uint32_t>(round_up(uint64_t{offset_bytes} + size_bytes, kBlockBytes));
-  Buffer blocks = CO_TRY(co_await store_.read(id_, chunk, begin, end - begin));
+  Buffer blocks = CO_TRY(co_await read_blocks({chunk, begin, end - begin}));
   co_return blocks.slice(offset_bytes - begin, size_bytes);
 }
 
@@ -121,9 +131,28 @@ io::Task<Status> Copyset::on_apply(std::span<multiraft::Command> commands) {
   co_return ok();
 }
 
+io::Task<Status> Copyset::apply_delete(ChunkId chunk) {
+  io::Semaphore::Permit turn;
+  if (!watches_.empty()) {
+    // What is being copied must not bring the chunk back.
+    turn = co_await copy_turn_.acquire();
+    watches_.set_void(chunk);
+  }
+  co_return co_await store_.remove(id_, chunk);
+}
+
+io::Task<Status> Copyset::apply_to_store(const wire::ChunkOp& op, const Buffer& payload) {
+  watches_.note(op.chunk, op.offset_bytes, op.size_bytes);
+  if (op.kind == wire::ChunkOpKind::kWriteZeroes) {
+    co_return co_await store_.write_zeroes(id_, op.chunk, op.offset_bytes, op.size_bytes);
+  }
+  co_return co_await store_.write(id_, op.chunk, op.offset_bytes, payload);
+}
+
 io::Task<Status> Copyset::apply_one(multiraft::Command* command) {
   const wire::ChunkOp op = CO_TRY(wire::decode_chunk_op(command->head.view()));
-  if (op.kind == wire::ChunkOpKind::kDelete) co_return co_await store_.remove(id_, op.chunk);
+  started_ = command->index;
+  if (op.kind == wire::ChunkOpKind::kDelete) co_return co_await apply_delete(op.chunk);
 
   Fence& fence = fences_[op.volume];
   if (op.fence < fence) {
@@ -136,12 +165,13 @@ io::Task<Status> Copyset::apply_one(multiraft::Command* command) {
   const Verdict verdict = writers_.look(op.client, op.sequence);
   if (verdict == Verdict::kNew) {
     Status written = ok();
-    if (op.kind == wire::ChunkOpKind::kWriteZeroes) {
-      written = co_await store_.write_zeroes(id_, op.chunk, op.offset_bytes, op.size_bytes);
-    } else if (command->payload.size_bytes() != op.size_bytes) {
-      written = error(Errc::kCorrupt, "a write's payload has another size than its operation says");
-    } else if (!store_.try_write(id_, op.chunk, op.offset_bytes, command->payload, &written)) {
-      written = co_await store_.write(id_, op.chunk, op.offset_bytes, command->payload);
+    if (op.kind == wire::ChunkOpKind::kWrite && command->payload.size_bytes() != op.size_bytes) {
+      co_return error(Errc::kCorrupt, "a write's payload has another size than its operation says");
+    }
+    const bool may_be_quick = op.kind == wire::ChunkOpKind::kWrite && watches_.empty();
+    if (!may_be_quick ||
+        !store_.try_write(id_, op.chunk, op.offset_bytes, command->payload, &written)) {
+      written = co_await apply_to_store(op, command->payload);
     }
     // Not remembered: one that found no room comes again, and must not be taken for a copy.
     if (!written) co_return written;
@@ -155,8 +185,8 @@ io::Task<Status> Copyset::apply_one(multiraft::Command* command) {
 }
 
 void Copyset::on_epoch(Epoch epoch, LogIndex index) {
-  (void)index;
   epoch_ = epoch;
+  started_ = index;
 }
 
 void Copyset::on_leader_start(Term term) {
@@ -241,15 +271,28 @@ io::Task<Status> Copyset::on_recover(Buffer data) {
   co_return restore(data.view(), &chunks);
 }
 
-io::Task<Status> Copyset::on_snapshot_load(Buffer data, NodeId source) {
-  std::vector<ChunkId> chunks;
-  CO_TRY(restore(data.view(), &chunks));
-  std::ranges::sort(chunks);
+io::Task<Status> Copyset::drop_all_but(Buffer data, std::vector<ChunkId>* chunks) {
+  const auto turn = co_await copy_turn_.acquire();
+  watches_.set_all_void();
+  CO_TRY(restore(data.view(), chunks));
+  std::ranges::sort(*chunks);
   std::vector<ChunkId> present = CO_TRY(store_.list(id_));
   for (ChunkId chunk : present) {
-    if (!std::ranges::binary_search(chunks, chunk)) CO_TRY(co_await store_.remove(id_, chunk));
+    if (!std::ranges::binary_search(*chunks, chunk)) CO_TRY(co_await store_.remove(id_, chunk));
   }
-  for (ChunkId chunk : chunks) CO_TRY(co_await source_.fetch(id_, chunk, source));
+  co_return ok();
+}
+
+io::Task<Status> Copyset::on_snapshot_load(Buffer data, NodeId source) {
+  std::vector<ChunkId> chunks;
+  CO_TRY(co_await drop_all_but(std::move(data), &chunks));
+  for (ChunkId chunk : chunks) {
+    for (uint32_t offset = 0; offset < chunk_bytes_; offset += piece_bytes_) {
+      auto copied = co_await copy_range({chunk, offset, piece_bytes_}, CopyWhat::kAll, source);
+      if (!copied) co_return copied.error();
+      if (*copied == Copied::kSourceHasNoChunk) break;
+    }
+  }
   co_return co_await store_.flush(id_);
 }
 

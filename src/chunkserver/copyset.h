@@ -11,8 +11,11 @@
 #include <map>
 
 #include "chunkserver/block_locks.h"
+#include "chunkserver/chunk_source.h"
+#include "chunkserver/copy_watch.h"
 #include "chunkserver/writer_windows.h"
 #include "io/env.h"
+#include "io/sync.h"
 #include "multiraft/node.h"
 #include "multiraft/state_machine.h"
 #include "store/chunk/chunk_store.h"
@@ -20,15 +23,6 @@
 #include "wire/chunk_op.h"
 
 namespace cairn::chunkserver {
-
-/// Where a lagging replica gets chunks from.
-class ChunkSource {
- public:
-  virtual ~ChunkSource() = default;
-  /// Brings the local copy of `chunk` to what `source` has: newer than the snapshot, perhaps.
-  /// A chunk that the source no longer has becomes absent here too.
-  virtual io::Task<Status> fetch(CopysetId copyset, ChunkId chunk, NodeId source) = 0;
-};
 
 /// Hears what the MDS should know soon.
 class CopysetListener {
@@ -41,13 +35,17 @@ class CopysetListener {
 class Copyset final : public multiraft::StateMachine {
  public:
   Copyset(io::Env env, CopysetId id, chunk::ChunkStore& store, const pool::ChunkFilePool& pool,
-          ChunkSource& source, uint32_t chunk_bytes);
+          ChunkSource& source, uint32_t chunk_bytes, uint32_t piece_bytes);
 
   CopysetId id() const { return id_; }
   Epoch epoch() const { return epoch_; }
   /// Null until the group has been made.
   multiraft::Node* node() const { return node_; }
-  void attach(multiraft::Node& node) { node_ = &node; }
+  /// `self` is this member's name in the group.
+  void attach(multiraft::Node& node, NodeId self) {
+    node_ = &node;
+    self_ = self;
+  }
   /// Outlives this.
   void set_listener(CopysetListener& listener) { listener_ = &listener; }
 
@@ -60,9 +58,14 @@ class Copyset final : public multiraft::StateMachine {
   /// Errors: those of Node::apply; kPreconditionFailed: a late copy of an answered write;
   /// kStaleFence; kNoSpace.
   io::Task<Result<LogIndex>> write(Write write);
-  /// Linearizable. Errors: those of Node::read_barrier; kCorrupt.
+  /// Linearizable. A block that has rotted is repaired first. Errors: those of Node::read_barrier;
+  /// kCorrupt: no other replica could give it.
   io::Task<Result<Buffer>> read(ChunkId chunk, uint32_t offset_bytes, uint32_t size_bytes);
   io::Task<Result<LogIndex>> remove_chunk(wire::ChunkOp op);
+
+  /// Replaces the rotten blocks of a range (whole blocks) by those of another replica.
+  /// Errors: kCorrupt: no other replica gave them; kClosed, kIo.
+  io::Task<Status> repair(ChunkId chunk, uint32_t offset_bytes, uint32_t size_bytes);
 
   // multiraft::StateMachine
   io::Task<Status> on_apply(std::span<multiraft::Command> commands) override;
@@ -81,22 +84,48 @@ class Copyset final : public multiraft::StateMachine {
   io::Task<Result<Buffer>> merge(ChunkId chunk, wire::ChunkOp whole, wire::ChunkOp part,
                                  Buffer data);
   Status check_space(const wire::ChunkOp& op) const;
+  io::Task<Status> apply_delete(ChunkId chunk);
+  io::Task<Status> apply_to_store(const wire::ChunkOp& op, const Buffer& payload);
+
+  // copyset_copy.cc
+  struct Range {
+    ChunkId chunk;
+    uint32_t offset_bytes = 0;
+    uint32_t size_bytes = 0;
+  };
+  enum class CopyWhat : uint8_t { kAll, kRotten };
+  enum class Copied : uint8_t { kBlocks, kSourceHasNoChunk };
+  io::Task<Result<Buffer>> read_blocks(Range range);
+  io::Task<Status> repair_from_others(Range range);
+  io::Task<Result<Copied>> copy_range(Range range, CopyWhat what, NodeId source);
+  std::vector<NodeId> other_members() const;
+  LogIndex started_index() const;
   BlockLocks::Range blocks_of(const wire::ChunkOp& op) const;
   Buffer describe() const;
   Status restore(ByteView data, std::vector<ChunkId>* chunks);
+  io::Task<Status> drop_all_but(Buffer data, std::vector<ChunkId>* chunks);
 
   io::Env env_;
   CopysetId id_;
   chunk::ChunkStore& store_;
   const pool::ChunkFilePool& pool_;
   ChunkSource& source_;
-  uint32_t chunk_bytes_;
+  const uint32_t chunk_bytes_;
+  const uint32_t piece_bytes_;  ///< of a chunk, copied at once
   multiraft::Node* node_ = nullptr;
+  NodeId self_;
   CopysetListener* listener_ = nullptr;
   Epoch epoch_;
   std::map<VolumeId, Fence> fences_;
   WriterWindows writers_;
   BlockLocks locks_;
+
+  LogIndex started_;  ///< the last entry whose apply has begun here; see copy_range()
+  CopyWatches watches_;
+  io::Semaphore copy_turn_;    ///< of what installs blocks, or removes or replaces chunks meanwhile
+  io::Semaphore repair_turn_;  ///< one repair at a time
+  Counter& repaired_blocks_;
+  Counter& failed_repairs_;
 };
 
 }  // namespace cairn::chunkserver

@@ -51,7 +51,8 @@ void CopysetSet::attach(multiraft::Host& host, NodeId self) {
 Copyset& CopysetSet::make(CopysetId id) {
   auto& copyset = copysets_[id];
   if (!copyset) {
-    copyset = std::make_unique<Copyset>(env_, id, store_, pool_, source_, options_.chunk_bytes);
+    copyset = std::make_unique<Copyset>(env_, id, store_, pool_, source_, options_.chunk_bytes,
+                                        options_.piece_bytes);
     copyset->set_listener(listener_);
   }
   return *copyset;
@@ -63,7 +64,7 @@ Result<PinnedCopyset> CopysetSet::find(CopysetId id) {
   if (node) {
     auto pin = node->pin();
     if (!pin) return busy(id);
-    found->second->attach(*node);
+    found->second->attach(*node, self_);
     return PinnedCopyset(*found->second, std::move(*pin));
   }
   const auto& damaged = host_->out_of_service();

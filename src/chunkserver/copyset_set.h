@@ -35,6 +35,7 @@ class CopysetSet final : public multiraft::GroupRecycler {
  public:
   struct Options {
     uint32_t chunk_bytes = 16 * kMiB;
+    uint32_t piece_bytes = 1 * kMiB;  ///< copied at once from another replica; divides a chunk
     size_t copysets_max = 10'000;
   };
 

@@ -14,28 +14,29 @@ const ChunkId kChunk{11};
 
 class FakeSource final : public ChunkSource {
  public:
-  explicit FakeSource(chunk::StoreBench& bench) : bench_(bench) {}
-  io::Task<Status> fetch(CopysetId copyset, ChunkId chunk, NodeId source) override {
-    fetched.push_back(chunk);
+  io::Task<Result<Piece>> fetch(Request request, NodeId source) override {
+    fetched.push_back(request.chunk);
     EXPECT_EQ(source, NodeId(3));
-    co_return co_await bench_.store->write(copyset, chunk, 0, pattern(chunk.value(), 1));
+    Piece piece;
+    piece.image.block_crcs.assign(request.size_bytes / kBlockBytes, chunk::kHole);
+    piece.image.data = pattern(request.chunk.value(), 1);
+    piece.image.block_crcs[0] = chunk::mark_of(piece.image.data.view());
+    co_return piece;
   }
   std::vector<ChunkId> fetched;
-
- private:
-  chunk::StoreBench& bench_;
 };
 
 class CopysetTest : public ::testing::Test {
  protected:
-  CopysetTest() : bench_(1), source_(bench_) {
+  CopysetTest() : bench_(1) {
     CHECK(bench_.open().ok());
     copyset_ = make();
     CHECK(bench_.run(copyset_->on_recover(Buffer())).ok());
   }
   std::unique_ptr<Copyset> make() {
     return std::make_unique<Copyset>(bench_.host.env(), kCopyset, *bench_.store, *bench_.pool,
-                                     source_, bench_.options.chunk_bytes);
+                                     source_, bench_.options.chunk_bytes,
+                                     bench_.options.chunk_bytes);
   }
   static wire::ChunkOp write_op(uint64_t sequence, uint64_t fence = 0) {
     return {.kind = wire::ChunkOpKind::kWrite,

@@ -26,8 +26,10 @@ struct Options {
   rpc::ClusterKey key;
 
   Duration heartbeat_interval = 1s;
-  /// Bytes of a chunk that a lagging replica fetches in one call.
+  /// Bytes of a chunk that a lagging replica compares and fetches in one call; a power of two.
   uint32_t fetch_bytes = 1 * kMiB;
+  /// What lagging replicas here fetch, all together; 0: no limit.
+  uint64_t fetch_bytes_per_second = 256 * kMiB;
   size_t fetches_inflight_max = 4;
   /// Copysets on this disk, at most.
   size_t copysets_max = 10'000;

@@ -2,9 +2,23 @@
 
 namespace cairn::chunkserver {
 
-// For a replica that lags. Only the leader's state is known to hold all that was committed, but a
-// request may reach a leader that has just been deposed: its blocks are then older than the log
-// that the replica goes on with, which replays them. Never newer than what is committed.
+namespace {
+
+/// Whether this replica has what the request asks for.
+Status check_source(Copyset& copyset, const wire::FetchChunkRequest& request) {
+  if (copyset.node()->status().applied.value() < request.applied_index_min()) {
+    return error(Errc::kUnavailable, "this replica has not applied so much of the log yet");
+  }
+  if (!request.is_repair() && !copyset.node()->is_ready_leader()) {
+    return error(Errc::kUnavailable, "this replica does not lead the copyset");
+  }
+  return ok();
+}
+
+}  // namespace
+
+// For a replica that lags, or that has rotten blocks. Any replica may give what it has applied: it
+// was committed, and the request says how new it has to be.
 Answered<wire::FetchChunkReply> ChunkService::fetch_chunk(rpc::Call<wire::FetchChunkRequest> call) {
   const wire::FetchChunkRequest& request = call.request;
   CO_TRY(check_range(request.offset_bytes(), request.size_bytes()));
@@ -19,14 +33,22 @@ Answered<wire::FetchChunkReply> ChunkService::fetch_chunk(rpc::Call<wire::FetchC
     co_return error(Errc::kUnavailable, "nothing was read: " + found.error().message());
   }
   const PinnedCopyset copyset = std::move(*found);
-  if (!copyset->node()->is_ready_leader()) {
-    co_return error(Errc::kUnavailable, "this replica does not lead the copyset");
+  CO_TRY(check_source(*copyset, request));
+  const ChunkId chunk(request.chunk());
+  const std::vector<uint32_t> have(request.have_block_crc32c().begin(),
+                                   request.have_block_crc32c().end());
+  auto image = co_await context_.store().fetch(id, chunk, request.offset_bytes(),
+                                               request.size_bytes(), have);
+  if (image.code() == Errc::kCorrupt && !request.is_repair()) {
+    CO_TRY(co_await copyset->repair(chunk, request.offset_bytes(), request.size_bytes()));
+    image = co_await context_.store().fetch(id, chunk, request.offset_bytes(), request.size_bytes(),
+                                            have);
   }
-  auto image = CO_TRY(co_await context_.store().fetch(
-      id, ChunkId(request.chunk()), request.offset_bytes(), request.size_bytes()));
+  if (!image) co_return image.error();
   rpc::Answer<wire::FetchChunkReply> answer;
-  answer.message.mutable_block_crc32c()->Add(image.block_crcs.begin(), image.block_crcs.end());
-  if (!image.data.empty()) answer.attachment.push_back(std::move(image.data));
+  answer.message.mutable_block_crc32c()->Add(image->block_crcs.begin(), image->block_crcs.end());
+  answer.message.set_committed_index(copyset->node()->status().committed.value());
+  if (!image->data.empty()) answer.attachment.push_back(std::move(image->data));
   co_return answer;
 }
 

@@ -207,13 +207,17 @@ Status ChunkFile::load_blocks_now(size_t first, MutableByteView into, uint32_t* 
   return ok();
 }
 
-io::Task<Status> ChunkFile::load_blocks(size_t first, MutableByteView into,
-                                        uint32_t* corrupt_count) {
-  if (into.size() <= kInlineReadBytesMax) co_return load_blocks_now(first, into, corrupt_count);
+io::Task<Status> ChunkFile::load_blocks(size_t first, MutableByteView into, uint32_t* corrupt_count,
+                                        std::span<const Mark> have) {
+  const bool is_short = into.size() <= kInlineReadBytesMax;
+  if (is_short && have.empty()) co_return load_blocks_now(first, into, corrupt_count);
   size_t begin = 0;
   size_t end = into.size() / kBlockBytes;
-  while (begin < end && !is_written(table_[first + begin])) ++begin;
-  while (end > begin && !is_written(table_[first + end - 1])) --end;
+  const auto is_needed = [&](size_t i) {
+    return is_written(table_[first + i]) && !is_had(have, i, table_[first + i]);
+  };
+  while (begin < end && !is_needed(begin)) ++begin;
+  while (end > begin && !is_needed(end - 1)) --end;
   if (end > begin) {
     const MutableByteView span = into.subspan(begin * kBlockBytes, (end - begin) * kBlockBytes);
     CO_TRY(co_await file_->read(layout_.block_offset(first + begin), span));
@@ -223,6 +227,7 @@ io::Task<Status> ChunkFile::load_blocks(size_t first, MutableByteView into,
     const MutableByteView block = into.subspan(i * kBlockBytes, kBlockBytes);
     const bool was_read = i >= begin && i < end;
     const Mark mark = table_[first + i];
+    if (is_had(have, i, mark)) continue;
     if (was_read && is_written(mark) && mark_of(block) == mark) continue;
     CO_TRY(load_block_now(first + i, block, corrupt_count));
   }
@@ -254,12 +259,29 @@ io::Task<Result<ChunkDigest>> ChunkFile::digest(bool read_data) {
   co_return digest;
 }
 
-io::Task<Result<ChunkImage>> ChunkFile::fetch(uint64_t offset_bytes, uint64_t size_bytes) {
+io::Task<Result<std::vector<Mark>>> ChunkFile::verify(uint64_t offset_bytes, uint64_t size_bytes) {
+  check_range(offset_bytes, size_bytes);
+  const size_t first = block_of(offset_bytes);
+  Buffer data = env_.buffers.allocate(size_bytes);
+  uint32_t corrupt_count = 0;
+  CO_TRY(co_await load_blocks(first, data.mutable_view(), &corrupt_count));
+  const auto begin = table_.begin() + static_cast<ptrdiff_t>(first);
+  std::vector<Mark> marks(begin, begin + static_cast<ptrdiff_t>(block_of(size_bytes)));
+  for (size_t i = 0; i < marks.size() && corrupt_count > 0; ++i) {
+    if (!is_written(marks[i])) continue;
+    const ByteView block = data.view().subspan(i * kBlockBytes, kBlockBytes);
+    if (mark_of(block) != marks[i]) marks[i] = kLost;
+  }
+  co_return marks;
+}
+
+io::Task<Result<ChunkImage>> ChunkFile::fetch(uint64_t offset_bytes, uint64_t size_bytes,
+                                              std::vector<Mark> have) {
   check_range(offset_bytes, size_bytes);
   const size_t first = block_of(offset_bytes);
   Buffer data = env_.buffers.allocate(size_bytes);
   const MutableByteView bytes = data.mutable_view();
-  CO_TRY(co_await load_blocks(first, bytes, nullptr));
+  CO_TRY(co_await load_blocks(first, bytes, nullptr, have));
   // Nothing runs between the end of the load and here: the data is that of the table.
   ChunkImage image;
   const auto begin = table_.begin() + static_cast<ptrdiff_t>(first);
@@ -267,7 +289,7 @@ io::Task<Result<ChunkImage>> ChunkFile::fetch(uint64_t offset_bytes, uint64_t si
   size_t kept_bytes = 0;
   for (size_t i = 0; i < image.block_crcs.size(); ++i) {
     CHECK(image.block_crcs[i] != kLost, "a lost block is refused, never sent");
-    if (image.block_crcs[i] == kHole) continue;
+    if (image.block_crcs[i] == kHole || is_had(have, i, image.block_crcs[i])) continue;
     std::memmove(bytes.data() + kept_bytes, bytes.data() + i * kBlockBytes, kBlockBytes);
     kept_bytes += kBlockBytes;
   }
@@ -275,17 +297,19 @@ io::Task<Result<ChunkImage>> ChunkFile::fetch(uint64_t offset_bytes, uint64_t si
   co_return image;
 }
 
-Status check_image(std::span<const Mark> marks, ByteView data) {
-  const auto written_count = static_cast<size_t>(std::ranges::count_if(marks, is_written));
+Status check_image(std::span<const Mark> marks, std::span<const Mark> have, ByteView data) {
+  const auto is_sent = [&](size_t i) { return is_written(marks[i]) && !is_had(have, i, marks[i]); };
+  size_t sent_count = 0;
+  for (size_t i = 0; i < marks.size(); ++i) sent_count += is_sent(i) ? 1 : 0;
   const bool has_lost = std::ranges::find(marks, kLost) != marks.end();
-  if (has_lost || written_count * kBlockBytes != data.size()) {
+  if (has_lost || sent_count * kBlockBytes != data.size()) {
     return error(Errc::kInvalidArgument, "a chunk's image has " + std::to_string(data.size()) +
-                                             " bytes for " + std::to_string(written_count) +
-                                             " written blocks; nothing was installed");
+                                             " bytes for " + std::to_string(sent_count) +
+                                             " blocks; nothing was installed");
   }
   size_t at = 0;
   for (size_t i = 0; i < marks.size(); ++i) {
-    if (!is_written(marks[i])) continue;
+    if (!is_sent(i)) continue;
     if (mark_of(data.subspan(at, kBlockBytes)) != marks[i]) {
       return error(Errc::kCorrupt, "block " + std::to_string(i) +
                                        " of a chunk's image does not match its checksum; nothing "

@@ -49,7 +49,11 @@ class ChunkFile {
   io::Task<Status> flush();
 
   io::Task<Result<ChunkDigest>> digest(bool read_data);
-  io::Task<Result<ChunkImage>> fetch(uint64_t offset_bytes, uint64_t size_bytes);
+  /// The range's marks; kLost for blocks that do not match theirs.
+  io::Task<Result<std::vector<Mark>>> verify(uint64_t offset_bytes, uint64_t size_bytes);
+  /// `have`: empty, or a mark a block; blocks with the same mark are neither read nor returned.
+  io::Task<Result<ChunkImage>> fetch(uint64_t offset_bytes, uint64_t size_bytes,
+                                     std::vector<Mark> have);
 
   const ChunkIdentity& identity() const { return identity_; }
   std::span<const Mark> table() const { return table_; }
@@ -68,7 +72,9 @@ class ChunkFile {
   void check_range(uint64_t offset_bytes, uint64_t size_bytes) const;
 
   /// Fills `into` from `first` on. With `corrupt_count`, counts what does not match and goes on.
-  io::Task<Status> load_blocks(size_t first, MutableByteView into, uint32_t* corrupt_count);
+  /// `have`, if not empty: blocks with the same mark need not be read.
+  io::Task<Status> load_blocks(size_t first, MutableByteView into, uint32_t* corrupt_count,
+                               std::span<const Mark> have = {});
   Status load_blocks_now(size_t first, MutableByteView into, uint32_t* corrupt_count);
   Status load_block_now(size_t block, MutableByteView into, uint32_t* corrupt_count);
   Status refuse(size_t block, const std::string& why, uint32_t* corrupt_count);
@@ -85,8 +91,14 @@ class ChunkFile {
   bool is_flushing_ = false;
 };
 
-/// Checks what another replica sent; the marks' number and the data's size fit each other on
-/// success, and every block matches its mark.
-Status check_image(std::span<const Mark> marks, ByteView data);
+/// Whether a receiver with the mark `have[i]` needs nothing of a block with `mark`. A lost block is
+/// never had.
+inline bool is_had(std::span<const Mark> have, size_t i, Mark mark) {
+  return !have.empty() && have[i] != kLost && have[i] == mark;
+}
+
+/// Checks what another replica sent to one that has `have`; the marks' number and the data's size
+/// fit each other on success, and every block matches its mark.
+Status check_image(std::span<const Mark> marks, std::span<const Mark> have, ByteView data);
 
 }  // namespace cairn::chunk

@@ -36,7 +36,15 @@ struct ChunkDigest {
 /// A range of a chunk as it travels to another replica.
 struct ChunkImage {
   std::vector<uint32_t> block_crcs;  ///< one mark a block; 0: a hole
-  Buffer data;                       ///< the blocks that are not holes, in order
+  Buffer data;  ///< in order: the blocks that are not holes, nor what the receiver has already
+};
+
+/// What install() leaves as it is; one element a block of the range, or empty: nothing.
+struct InstallExcept {
+  std::vector<uint32_t> have;  ///< what fetch() was given: equal marks, equal blocks
+  /// Blocks that are newer here than the image: asked for each when its turn comes, since they may
+  /// become so meanwhile. Stays valid until completion.
+  const std::vector<bool>* newer = nullptr;
 };
 
 class ChunkStore {
@@ -80,15 +88,22 @@ class ChunkStore {
   /// kNotFound: there is no such chunk.
   virtual io::Task<Result<ChunkDigest>> digest(CopysetId copyset, ChunkId chunk,
                                                bool read_data) = 0;
-  /// kNotFound: there is no such chunk (it was deleted since it was listed).
+  /// The marks of a range after its blocks were read: kLost (1) for those that do not match theirs.
+  /// An absent chunk has holes.
+  virtual io::Task<Result<std::vector<uint32_t>>> verify(CopysetId copyset, ChunkId chunk,
+                                                         uint32_t offset_bytes,
+                                                         uint32_t size_bytes) = 0;
+  /// `have`: the receiver's marks, one a block, or empty. Blocks with the same mark are left out of
+  /// the data, and are not read. kNotFound: there is no such chunk (it was deleted since it was
+  /// listed). kInvalidArgument also: another number of marks than of blocks.
   virtual io::Task<Result<ChunkImage>> fetch(CopysetId copyset, ChunkId chunk,
-                                             uint32_t offset_bytes, uint32_t size_bytes) = 0;
-  /// Makes the range equal to what fetch() returned elsewhere, creating the chunk if it is absent.
-  /// kCorrupt: a block does not match its mark; kInvalidArgument: marks and data do not fit each
-  /// other. Nothing was changed then.
+                                             uint32_t offset_bytes, uint32_t size_bytes,
+                                             std::vector<uint32_t> have) = 0;
+  /// Makes the range equal to what fetch() returned elsewhere, creating the chunk if it is absent;
+  /// but for the blocks of `except`. kCorrupt: a block does not match its mark; kInvalidArgument:
+  /// marks and data do not fit each other. Nothing was changed then.
   virtual io::Task<Status> install(CopysetId copyset, ChunkId chunk, uint32_t offset_bytes,
-                                   uint32_t size_bytes, std::vector<uint32_t> block_crcs,
-                                   Buffer data) = 0;
+                                   uint32_t size_bytes, ChunkImage image, InstallExcept except) = 0;
 
   /// Lets nothing in any more and waits for what is under way. Does not flush.
   virtual io::Task<void> stop() = 0;

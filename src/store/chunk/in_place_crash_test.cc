@@ -360,10 +360,10 @@ io::Task<void> read_all_the_time(Racing* racing) {
                                                          kRacingBlocks * kBlockBytes);
     EXPECT_TRUE(read.ok()) << read.error().describe();
     const auto image = co_await racing->bench.store->fetch(CopysetId(1), ChunkId(1), 0,
-                                                           kRacingBlocks * kBlockBytes);
+                                                           kRacingBlocks * kBlockBytes, {});
     EXPECT_TRUE(image.ok()) << image.error().describe();
     if (image.ok()) {
-      EXPECT_TRUE(check_image(image->block_crcs, image->data.view()).ok());
+      EXPECT_TRUE(check_image(image->block_crcs, {}, image->data.view()).ok());
     }
     ++racing->reads_count;
   }

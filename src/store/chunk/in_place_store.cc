@@ -388,38 +388,58 @@ io::Task<Status> InPlaceStore::write_zeroes(CopysetId copyset, ChunkId chunk, ui
   co_return ok();
 }
 
+Status InPlaceStore::check_image_of(ChunkId chunk, uint32_t size_bytes, const ChunkImage& image,
+                                    const InstallExcept& except) const {
+  const size_t blocks_count = size_bytes / kBlockBytes;
+  const bool fits = image.block_crcs.size() == blocks_count &&
+                    (except.have.empty() || except.have.size() == blocks_count);
+  if (!fits) {
+    return error(Errc::kInvalidArgument,
+                 "chunk " + to_string(chunk) + ": an image with marks for " +
+                     std::to_string(image.block_crcs.size()) + " blocks; nothing was installed");
+  }
+  CHECK(!except.newer || except.newer->size() == blocks_count);
+  return check_image(image.block_crcs, except.have, image.data.view());
+}
+
 io::Task<Status> InPlaceStore::install(CopysetId copyset, ChunkId chunk, uint32_t offset_bytes,
-                                       uint32_t size_bytes, std::vector<uint32_t> block_crcs,
-                                       Buffer data) {
+                                       uint32_t size_bytes, ChunkImage image,
+                                       InstallExcept except) {
   const auto running = CO_TRY(gate_.enter());
   CO_TRY(check_range(chunk, offset_bytes, size_bytes));
-  if (block_crcs.size() != size_bytes / kBlockBytes) {
-    co_return error(Errc::kInvalidArgument,
-                    "chunk " + to_string(chunk) + ": an image with marks for " +
-                        std::to_string(block_crcs.size()) + " blocks; nothing was installed");
-  }
-  CO_TRY(check_image(block_crcs, data.view()));
+  CO_TRY(check_image_of(chunk, size_bytes, image, except));
   const Pin pin = CO_TRY(co_await acquire(copyset, chunk, IfAbsent::kCreate));
-  size_t taken_bytes = 0;
-  for (size_t i = 0; i < block_crcs.size();) {
-    const bool is_hole = block_crcs[i] == kHole;
-    size_t end = i;
-    const size_t end_max = std::min(block_crcs.size(), i + kWritePieceBytes / kBlockBytes);
-    while (end < end_max && (block_crcs[end] == kHole) == is_hole) ++end;
-    const size_t run_bytes = (end - i) * kBlockBytes;
-    if (failure_) co_return *failure_;
-    mark_dirty(*pin);
-    if (is_hole) {
-      pin.file().zero_now(offset_bytes + i * kBlockBytes, run_bytes);
-    } else {
-      CO_TRY(pin.file().write_now(offset_bytes + i * kBlockBytes,
-                                  data.view().subspan(taken_bytes, run_bytes)));
-      taken_bytes += run_bytes;
+  enum class Kind : uint8_t { kLeft, kHoles, kData };
+  const std::vector<uint32_t>& marks = image.block_crcs;
+  const auto is_sent = [&](size_t i) {
+    return marks[i] != kHole && !is_had(except.have, i, marks[i]);
+  };
+  const auto kind_of = [&](size_t i) {
+    if (is_had(except.have, i, marks[i]) || (except.newer && (*except.newer)[i])) {
+      return Kind::kLeft;
     }
-    i = end;
-    if (i < block_crcs.size()) co_await Yield{env_.executor};
+    return marks[i] == kHole ? Kind::kHoles : Kind::kData;
+  };
+  size_t taken_bytes = 0;
+  for (size_t i = 0; i < marks.size();) {
+    if (failure_) co_return *failure_;
+    const Kind kind = kind_of(i);
+    const size_t begin = i, taken_before = taken_bytes;
+    const size_t end_max = std::min(marks.size(), i + kWritePieceBytes / kBlockBytes);
+    for (; i < end_max && kind_of(i) == kind; ++i) taken_bytes += is_sent(i) ? kBlockBytes : 0;
+    const uint64_t at = offset_bytes + begin * kBlockBytes;
+    if (kind == Kind::kHoles) {
+      mark_dirty(*pin);
+      pin.file().zero_now(at, (i - begin) * kBlockBytes);
+    } else if (kind == Kind::kData) {
+      mark_dirty(*pin);
+      const size_t run_bytes = taken_bytes - taken_before;
+      CHECK(run_bytes == (i - begin) * kBlockBytes, "a run of data has all its blocks");
+      CO_TRY(pin.file().write_now(at, image.data.view().subspan(taken_before, run_bytes)));
+    }
+    if (i < marks.size() && kind != Kind::kLeft) co_await Yield{env_.executor};
   }
-  CHECK(taken_bytes == data.size_bytes());
+  CHECK(taken_bytes == image.data.size_bytes());
   co_return ok();
 }
 
@@ -474,13 +494,29 @@ io::Task<Result<ChunkDigest>> InPlaceStore::digest(CopysetId copyset, ChunkId ch
   co_return co_await pin.file().digest(read_data);
 }
 
-io::Task<Result<ChunkImage>> InPlaceStore::fetch(CopysetId copyset, ChunkId chunk,
-                                                 uint32_t offset_bytes, uint32_t size_bytes) {
+io::Task<Result<std::vector<uint32_t>>> InPlaceStore::verify(CopysetId copyset, ChunkId chunk,
+                                                             uint32_t offset_bytes,
+                                                             uint32_t size_bytes) {
   const auto running = CO_TRY(gate_.enter());
   CO_TRY(check_range(chunk, offset_bytes, size_bytes));
   const Pin pin = CO_TRY(co_await acquire(copyset, chunk, IfAbsent::kLeave));
+  if (!pin) co_return std::vector<uint32_t>(size_bytes / kBlockBytes, kHole);
+  co_return co_await pin.file().verify(offset_bytes, size_bytes);
+}
+
+io::Task<Result<ChunkImage>> InPlaceStore::fetch(CopysetId copyset, ChunkId chunk,
+                                                 uint32_t offset_bytes, uint32_t size_bytes,
+                                                 std::vector<uint32_t> have) {
+  const auto running = CO_TRY(gate_.enter());
+  CO_TRY(check_range(chunk, offset_bytes, size_bytes));
+  if (!have.empty() && have.size() != size_bytes / kBlockBytes) {
+    co_return error(Errc::kInvalidArgument, "chunk " + to_string(chunk) + ": " +
+                                                std::to_string(have.size()) +
+                                                " marks for another number of blocks");
+  }
+  const Pin pin = CO_TRY(co_await acquire(copyset, chunk, IfAbsent::kLeave));
   if (!pin) co_return error(Errc::kNotFound, "chunk " + to_string(chunk) + " does not exist");
-  co_return co_await pin.file().fetch(offset_bytes, size_bytes);
+  co_return co_await pin.file().fetch(offset_bytes, size_bytes, std::move(have));
 }
 
 void InPlaceStore::check_invariants() const {

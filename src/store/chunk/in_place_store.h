@@ -59,11 +59,13 @@ class InPlaceStore : public ChunkStore {
   bool needs_flush(CopysetId copyset) const override;
   size_t dirty_chunks_count() const override { return dirty_count_; }
   io::Task<Result<ChunkDigest>> digest(CopysetId copyset, ChunkId chunk, bool read_data) override;
+  io::Task<Result<std::vector<uint32_t>>> verify(CopysetId copyset, ChunkId chunk,
+                                                 uint32_t offset_bytes,
+                                                 uint32_t size_bytes) override;
   io::Task<Result<ChunkImage>> fetch(CopysetId copyset, ChunkId chunk, uint32_t offset_bytes,
-                                     uint32_t size_bytes) override;
+                                     uint32_t size_bytes, std::vector<uint32_t> have) override;
   io::Task<Status> install(CopysetId copyset, ChunkId chunk, uint32_t offset_bytes,
-                           uint32_t size_bytes, std::vector<uint32_t> block_crcs,
-                           Buffer data) override;
+                           uint32_t size_bytes, ChunkImage image, InstallExcept except) override;
   io::Task<void> stop() override;
 
   size_t open_chunks_count() const { return open_count_; }
@@ -86,6 +88,8 @@ class InPlaceStore : public ChunkStore {
   Copyset* find(CopysetId copyset) const;
   Handle* find_open(CopysetId copyset, ChunkId chunk) const;
   Status check_range(ChunkId chunk, uint64_t offset_bytes, uint64_t size_bytes) const;
+  Status check_image_of(ChunkId chunk, uint32_t size_bytes, const ChunkImage& image,
+                        const InstallExcept& except) const;
   std::string directory_of(CopysetId copyset) const;
   std::string path_of(CopysetId copyset, ChunkId chunk) const;
 

@@ -138,7 +138,7 @@ TEST_F(InPlaceStoreTest, AFlippedBitIsFoundNamedAndNeverServed) {
   EXPECT_TRUE(bench_.read(kCopyset, kChunk, 0, 7).ok());
   EXPECT_TRUE(bench_.read(kCopyset, kChunk, 8, 8).ok());
   EXPECT_TRUE(bench_.read(kCopyset, ChunkId(13), 0, 1).ok());
-  EXPECT_EQ(bench_.run(store().fetch(kCopyset, kChunk, 0, 64 * kKiB)).code(), Errc::kCorrupt);
+  EXPECT_EQ(bench_.run(store().fetch(kCopyset, kChunk, 0, 64 * kKiB, {})).code(), Errc::kCorrupt);
   const auto digest = bench_.run(store().digest(kCopyset, kChunk, true));
   EXPECT_EQ(digest->blocks_corrupt_count, 1u);
   EXPECT_EQ(digest->blocks_written_count, 16u);
@@ -303,29 +303,26 @@ TEST_F(InPlaceStoreTest, AChunkTravelsToAnotherCopysetExactly) {
   ASSERT_TRUE(bench_.write(kCopyset, kChunk, 1, pattern(1, 3)).ok());
   ASSERT_TRUE(bench_.write(kCopyset, kChunk, 9, zeros(1)).ok());
   ASSERT_TRUE(bench_.write(CopysetId(4), kChunk, 0, pattern(7, 16)).ok());
-  const auto image = bench_.run(store().fetch(kCopyset, kChunk, 0, 64 * kKiB));
+  const auto image = bench_.run(store().fetch(kCopyset, kChunk, 0, 64 * kKiB, {}));
   ASSERT_TRUE(image.ok());
   EXPECT_EQ(image->data.size_bytes(), 4 * kBlockBytes);
   EXPECT_EQ(image->block_crcs.size(), 16u);
   EXPECT_EQ(image->block_crcs[0], kHole);
   EXPECT_NE(image->block_crcs[9], kHole) << "zeros that were written are data";
-  ASSERT_TRUE(
-      bench_
-          .run(store().install(CopysetId(4), kChunk, 0, 64 * kKiB, image->block_crcs, image->data))
-          .ok());
+  ASSERT_TRUE(bench_.run(store().install(CopysetId(4), kChunk, 0, 64 * kKiB, *image, {})).ok());
   EXPECT_EQ(*bench_.run(store().digest(CopysetId(4), kChunk, true)),
             *bench_.run(store().digest(kCopyset, kChunk, true)));
-  EXPECT_EQ(bench_.run(store().fetch(kCopyset, ChunkId(5), 0, 4096)).code(), Errc::kNotFound);
+  EXPECT_EQ(bench_.run(store().fetch(kCopyset, ChunkId(5), 0, 4096, {})).code(), Errc::kNotFound);
   EXPECT_EQ(bench_.run(store().digest(kCopyset, ChunkId(5), false)).code(), Errc::kNotFound);
 }
 
 TEST_F(InPlaceStoreTest, AnImageThatDoesNotFitItsMarksIsRefusedWhole) {
   open();
   ASSERT_TRUE(bench_.write(kCopyset, kChunk, 0, pattern(1, 2)).ok());
-  auto image = *bench_.run(store().fetch(kCopyset, kChunk, 0, 16384));
+  auto image = *bench_.run(store().fetch(kCopyset, kChunk, 0, 16384, {}));
   const ChunkId target{77};
   const auto install = [&](std::vector<uint32_t> marks, Buffer data) {
-    return bench_.run(store().install(kCopyset, target, 0, 16384, marks, data)).code();
+    return bench_.run(store().install(kCopyset, target, 0, 16384, {marks, data}, {})).code();
   };
   auto marks = image.block_crcs;
   marks[1] ^= 1;
@@ -338,6 +335,51 @@ TEST_F(InPlaceStoreTest, AnImageThatDoesNotFitItsMarksIsRefusedWhole) {
   EXPECT_EQ(install(marks, image.data), Errc::kInvalidArgument);
   EXPECT_THAT(*store().list(kCopyset), ElementsAre(kChunk));
   EXPECT_EQ(install(image.block_crcs, image.data), Errc::kOk);
+}
+
+TEST_F(InPlaceStoreTest, OnlyBlocksThatDifferTravelAndNewerOnesStay) {
+  open();
+  const CopysetId other{4};
+  ASSERT_TRUE(bench_.run(store().create_copyset(other)).ok());
+  for (CopysetId copyset : {kCopyset, other}) {
+    ASSERT_TRUE(bench_.write(copyset, kChunk, 0, pattern(1, 8)).ok());
+  }
+  ASSERT_TRUE(bench_.write(kCopyset, kChunk, 2, pattern(2, 3)).ok());
+  ASSERT_TRUE(bench_.run(store().write_zeroes(kCopyset, kChunk, 7 * 4096, 4096)).ok());
+  const auto have = *bench_.run(store().verify(other, kChunk, 0, 64 * kKiB));
+  const auto image = bench_.run(store().fetch(kCopyset, kChunk, 0, 64 * kKiB, have));
+  ASSERT_TRUE(image.ok());
+  EXPECT_EQ(image->data.size_bytes(), 3 * kBlockBytes) << "the hole needs no data";
+
+  std::vector<bool> newer(16, false);
+  newer[3] = true;
+  ASSERT_TRUE(bench_.write(other, kChunk, 3, pattern(9, 1)).ok());
+  ASSERT_TRUE(bench_
+                  .run(store().install(other, kChunk, 0, 64 * kKiB, *image,
+                                       {.have = have, .newer = &newer}))
+                  .ok());
+  const auto newest = bench_.read(other, kChunk, 3, 1);
+  EXPECT_TRUE(same_bytes(newest->view(), pattern(9, 1).view()));
+  ASSERT_TRUE(bench_.write(kCopyset, kChunk, 3, pattern(9, 1)).ok());
+  EXPECT_EQ(*bench_.run(store().digest(other, kChunk, true)),
+            *bench_.run(store().digest(kCopyset, kChunk, true)));
+  EXPECT_EQ(bench_.run(store().fetch(kCopyset, kChunk, 0, 8192, {1})).code(),
+            Errc::kInvalidArgument);
+}
+
+TEST_F(InPlaceStoreTest, ARottenBlockIsKnownByItsRangeAndIsNeverTakenForTheSame) {
+  open();
+  ASSERT_TRUE(bench_.write(kCopyset, kChunk, 0, pattern(1, 4)).ok());
+  const auto sound = *bench_.run(store().verify(kCopyset, kChunk, 0, 64 * kKiB));
+  EXPECT_EQ(sound[4], kHole);
+  const uint64_t data_at = ChunkLayout{bench_.options.chunk_bytes}.data_offset();
+  ASSERT_TRUE(bench_.disk().corrupt(kPath, data_at + 2 * 4096).ok());
+  auto marks = *bench_.run(store().verify(kCopyset, kChunk, 0, 64 * kKiB));
+  EXPECT_EQ(marks[2], kLost);
+  marks[2] = sound[2];
+  EXPECT_EQ(marks, sound);
+  auto absent = bench_.run(store().verify(kCopyset, ChunkId(99), 0, 8192));
+  EXPECT_EQ(*absent, std::vector<uint32_t>(2, kHole));
 }
 
 TEST_F(InPlaceStoreTest, OpensManyChunksQuickly) {

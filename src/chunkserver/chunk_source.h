@@ -1,0 +1,35 @@
+/// ChunkSource: where a replica gets from other replicas what it lacks, or what has rotted.
+#pragma once
+
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "io/task.h"
+#include "store/chunk/chunk_store.h"
+
+namespace cairn::chunkserver {
+
+class ChunkSource {
+ public:
+  struct Request {
+    CopysetId copyset;
+    ChunkId chunk;
+    uint32_t offset_bytes = 0;  ///< multiples of 4096, within the chunk
+    uint32_t size_bytes = 0;
+    LogIndex applied_min;        ///< the answer holds all that was applied up to here
+    std::vector<uint32_t> have;  ///< marks; blocks that have the same there are not sent
+    bool is_repair = false;      ///< of rotten blocks: somebody may be waiting for it
+  };
+  struct Piece {
+    chunk::ChunkImage image;
+    LogIndex committed;  ///< the image is not newer than this
+  };
+
+  virtual ~ChunkSource() = default;
+  /// Errors: kNotFound: the source has applied that much and has no such chunk. kUnavailable: it
+  /// gives nothing, whatever its trouble is.
+  virtual io::Task<Result<Piece>> fetch(Request request, NodeId source) = 0;
+};
+
+}  // namespace cairn::chunkserver
