@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "rpc/services.h"
 #include "rpc/session.h"
 
 namespace cairn::rpc {
@@ -88,6 +89,30 @@ void Server::add_handler(wire::Method method, std::unique_ptr<Handler> handler) 
 
 void Server::add_handler(wire::Method method, std::unique_ptr<OneWayHandler> handler) {
   CHECK(one_way_handlers_.emplace(method, std::move(handler)).second, "a method has one handler");
+}
+
+void Server::attach(Services& services) {
+  CHECK(!attached_, "one set of services at a time is attached");
+  for (const auto& [method, handler] : handlers_) CHECK(!services.find(method));
+  attached_ = &services;
+}
+
+void Server::detach(Services& services) {
+  CHECK(attached_ == &services);
+  attached_ = nullptr;
+}
+
+Handler* Server::find_handler(wire::Method method) const {
+  const auto own = handlers_.find(method);
+  if (own != handlers_.end()) return own->second.get();
+  return attached_ ? attached_->find(method) : nullptr;
+}
+
+Error Server::absent_error(wire::Method method) const {
+  if (absent_) return absent_(method);
+  return error(Errc::kUnsupported, "this server has no method " +
+                                       std::to_string(static_cast<uint16_t>(method)) +
+                                       " that is answered; nothing was done");
 }
 
 Result<io::Address> Server::listen(io::Address address) {

@@ -15,6 +15,7 @@
 /// Source:   docs/formats/rpc.md; ADR-0003.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 
@@ -27,6 +28,7 @@
 namespace cairn::rpc {
 
 class Server;
+class Services;
 class Session;
 
 struct ServerOptions {
@@ -96,6 +98,13 @@ class Server {
   template <class S, class Request>
   void add_one_way(wire::Method method, S& service, void (S::*member)(Call<Request>));
 
+  /// Answers the methods of `services` as well, until detach(). None is attached already, and none
+  /// of them is one of the server's own.
+  void attach(Services& services);
+  void detach(Services& services);
+  /// What a call of a method that is not here at present is told; else kUnsupported.
+  void set_absent(std::function<Error(wire::Method)> absent) { absent_ = std::move(absent); }
+
   /// Listens, also on several addresses; returns the one bound. The errors are the network's.
   Result<io::Address> listen(io::Address address);
   /// Listens no more, answers new calls with kClosed, waits for those under way and for their
@@ -125,6 +134,8 @@ class Server {
 
   void add_handler(wire::Method method, std::unique_ptr<Handler> handler);
   void add_handler(wire::Method method, std::unique_ptr<OneWayHandler> handler);
+  Handler* find_handler(wire::Method method) const;
+  Error absent_error(wire::Method method) const;
   void accept(std::unique_ptr<io::Connection> connection);
   void forget(uint64_t session_id);
   void arm_sweep();
@@ -137,6 +148,8 @@ class Server {
   Metrics metrics_;
   std::map<wire::Method, std::unique_ptr<Handler>> handlers_;
   std::map<wire::Method, std::unique_ptr<OneWayHandler>> one_way_handlers_;
+  Services* attached_ = nullptr;
+  std::function<Error(wire::Method)> absent_;
   ReceiveBudget budget_;  ///< outlives the sessions and their calls
   io::Gate gate_;         ///< one holder a call under way
   uint64_t next_session_id_ = 1;
@@ -149,6 +162,28 @@ class Server {
   std::vector<std::unique_ptr<io::Listener>> listeners_;
 };
 
+/// kInvalidArgument: the request cannot be read.
+template <class Request>
+Result<Call<Request>> decode_call(Incoming incoming) {
+  Call<Request> call;
+  if (!decode(incoming.header, call.request)) {
+    return error(Errc::kInvalidArgument, "the request cannot be read; nothing was done");
+  }
+  call.attachment = std::move(incoming.attachment);
+  call.deadline = incoming.deadline;
+  call.peer = incoming.peer;
+  return call;
+}
+
+template <class Reply>
+void respond(Result<Answer<Reply>> result, Responder& responder) {
+  if (result.ok()) {
+    responder.answer(result->message, std::move(result->attachment));
+  } else {
+    responder.fail(result.error());
+  }
+}
+
 namespace detail {
 
 template <class S, class Request, class Reply>
@@ -158,25 +193,14 @@ class MemberHandler final : public Handler {
   MemberHandler(S& service, Member member) : service_(service), member_(member) {}
 
   void start(io::Executor& executor, Incoming incoming, Responder responder) override {
-    Call<Request> call;
-    if (!decode(incoming.header, call.request)) {
-      responder.fail(error(Errc::kInvalidArgument, "the request cannot be read; nothing was done"));
-      return;
-    }
-    call.attachment = std::move(incoming.attachment);
-    call.deadline = incoming.deadline;
-    call.peer = incoming.peer;
-    executor.spawn(run(&service_, member_, std::move(call), std::move(responder)));
+    auto call = decode_call<Request>(std::move(incoming));
+    if (!call.ok()) return responder.fail(call.error());
+    executor.spawn(run(&service_, member_, std::move(*call), std::move(responder)));
   }
 
  private:
   static io::Task<void> run(S* service, Member member, Call<Request> call, Responder responder) {
-    auto result = co_await (service->*member)(std::move(call));
-    if (result.ok()) {
-      responder.answer(result->message, std::move(result->attachment));
-    } else {
-      responder.fail(result.error());
-    }
+    respond(co_await (service->*member)(std::move(call)), responder);
   }
 
   S& service_;
@@ -190,12 +214,9 @@ class MemberOneWayHandler final : public OneWayHandler {
   MemberOneWayHandler(S& service, Member member) : service_(service), member_(member) {}
 
   bool take(Incoming incoming) override {
-    Call<Request> call;
-    if (!decode(incoming.header, call.request)) return false;
-    call.attachment = std::move(incoming.attachment);
-    call.deadline = incoming.deadline;
-    call.peer = incoming.peer;
-    (service_.*member_)(std::move(call));
+    auto call = decode_call<Request>(std::move(incoming));
+    if (!call.ok()) return false;
+    (service_.*member_)(std::move(*call));
     return true;
   }
 

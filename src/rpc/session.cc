@@ -106,12 +106,8 @@ void Session::take_request(Frame& frame, Instant received_at) {
   if (!running) {
     return fail_call(prefix, error(Errc::kClosed, "the server is stopping; nothing was done"));
   }
-  const auto handler = server_.handlers_.find(prefix.method);
-  if (handler == server_.handlers_.end()) {
-    const auto number = std::to_string(static_cast<uint16_t>(prefix.method));
-    return fail_call(prefix, error(Errc::kUnsupported, "this server has no method " + number +
-                                                           " that is answered; nothing was done"));
-  }
+  Handler* const handler = server_.find_handler(prefix.method);
+  if (!handler) return fail_call(prefix, server_.absent_error(prefix.method));
   Instant deadline = Instant::max();
   if (prefix.budget_ms > 0) {
     deadline = received_at + std::chrono::milliseconds(prefix.budget_ms);
@@ -122,9 +118,9 @@ void Session::take_request(Frame& frame, Instant received_at) {
                                      "nothing was done"));
     }
   }
-  handler->second->start(
-      server_.env_.executor, Incoming{frame.header, std::move(frame.attachment), deadline, peer_},
-      Responder(*this, prefix, std::move(running).value(), std::move(frame.hold)));
+  handler->start(server_.env_.executor,
+                 Incoming{frame.header, std::move(frame.attachment), deadline, peer_},
+                 Responder(*this, prefix, std::move(running).value(), std::move(frame.hold)));
 }
 
 void Session::take_one_way(Frame& frame, Instant) {
