@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "store/kv/local_store.h"
+
 namespace cairn::kv {
 
 Status check_key(std::string_view key) {
@@ -61,6 +63,17 @@ Status check_batch(const WriteBatch& batch) {
     return error(Errc::kInvalidArgument, "a batch of " + std::to_string(bytes) +
                                              " bytes; at most " + std::to_string(kBatchBytesMax) +
                                              " are allowed; nothing was written");
+  }
+  return ok();
+}
+
+Status check_content(const Content& content) {
+  for (const auto& pair : content.pairs) {
+    TRY(check_key(pair.key));
+    if (pair.value.size() > kValueBytesMax) {
+      return error(Errc::kInvalidArgument,
+                   "the value of key '" + pair.key + "' is too large; nothing was written");
+    }
   }
   return ok();
 }

@@ -2,7 +2,6 @@
 #include "store/kv/meta_store.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -11,24 +10,10 @@
 #include "store/kv/conformance_test.h"
 #include "store/kv/memory_meta_store.h"
 #include "store/kv/rocks_meta_store.h"
+#include "store/kv/scratch_test.h"
 
 namespace cairn::kv {
 namespace {
-
-/// A directory that is removed at the end of the test.
-class ScratchDirectory {
- public:
-  ScratchDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "cairn_kv_XXXXXX").string();
-    CHECK(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~ScratchDirectory() { std::filesystem::remove_all(path_); }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// A store on a simulated host.
 class SimulatedBed {

@@ -22,6 +22,7 @@ struct RocksMetaStore::Database {
 struct RocksMetaStore::Group {
   explicit Group(io::Executor& executor) : written(executor) {}
   rocksdb::WriteBatch batch;
+  bool is_synced = false;  ///< somebody was promised that it is durable when it is written
   /// What the batches so far make of the keys that they write; nullopt: deleted.
   std::map<std::string, std::optional<std::string>> overlay;
   io::Event written;
@@ -29,6 +30,10 @@ struct RocksMetaStore::Group {
 };
 
 namespace {
+
+/// Sorts before every key of a user's; see check_key().
+constexpr std::string_view kMarkKey("\0mark", 5);
+constexpr std::string_view kFirstUserKey("\x01", 1);
 
 Error to_error(const rocksdb::Status& status, const std::string& path, std::string_view attempt) {
   Errc code = Errc::kIo;
@@ -123,7 +128,7 @@ io::Task<Result<std::vector<KeyValue>>> RocksMetaStore::scan(std::string prefix,
   CO_TRY(check_scan_limit(limit));
   std::vector<KeyValue> found;
   std::unique_ptr<rocksdb::Iterator> at(database_->db->NewIterator(rocksdb::ReadOptions()));
-  at->Seek(after < prefix ? prefix : after);
+  at->Seek(std::max({std::string_view(prefix), std::string_view(after), kFirstUserKey}));
   if (at->Valid() && !after.empty() && at->key().ToStringView() == after) at->Next();
   for (; at->Valid() && at->key().starts_with(prefix) && found.size() < limit; at->Next()) {
     found.push_back({at->key().ToString(), at->value().ToString()});
@@ -146,14 +151,33 @@ Status RocksMetaStore::check_preconditions(const WriteBatch& batch) const {
   return ok();
 }
 
+Status RocksMetaStore::check_writable() const {
+  if (database_->read_only) {
+    return error(Errc::kUnsupported, "the metadata store " + path_ + " is open for reading");
+  }
+  if (failure_) return failure_->within("an earlier write failed, nothing was written");
+  return ok();
+}
+
 io::Task<Status> RocksMetaStore::commit(WriteBatch batch) {
   CO_TRY(check_batch(batch));
-  if (database_->read_only) {
-    co_return error(Errc::kUnsupported, "the metadata store " + path_ + " is open for reading");
-  }
-  if (failure_) co_return failure_->within("an earlier write failed, nothing was written");
+  CO_TRY(check_writable());
+  const auto group = CO_TRY(add_to_group(std::move(batch)));
+  group->is_synced = true;
+  co_return co_await wait_written(group);
+}
+
+io::Task<Status> RocksMetaStore::apply(WriteBatch batch, std::string mark) {
+  CO_TRY(check_batch(batch));
+  CO_TRY(check_writable());
+  const auto group = CO_TRY(add_to_group(std::move(batch)));
+  CHECK(group->batch.Put(kMarkKey, mark).ok());
+  co_return co_await wait_written(group);
+}
+
+Result<std::shared_ptr<RocksMetaStore::Group>> RocksMetaStore::add_to_group(WriteBatch batch) {
   if (!group_) group_ = std::make_shared<Group>(env_.executor);
-  CO_TRY(check_preconditions(batch));
+  TRY(check_preconditions(batch));
   const auto group = group_;
   for (auto& put : batch.puts) {
     CHECK(group->batch.Put(put.key, put.value).ok());
@@ -163,6 +187,10 @@ io::Task<Status> RocksMetaStore::commit(WriteBatch batch) {
     CHECK(group->batch.Delete(key).ok());
     group->overlay[std::move(key)] = std::nullopt;
   }
+  return group;
+}
+
+io::Task<Status> RocksMetaStore::wait_written(std::shared_ptr<Group> group) {
   if (group->batch.GetDataSize() > kGroupBytesMax) {
     write_group();
   } else {
@@ -179,17 +207,84 @@ void RocksMetaStore::write_group() {
   if (failure_) {
     group->failure = failure_->within("an earlier write failed, nothing was written");
   } else if (group->batch.Count() > 0) {
-    rocksdb::WriteOptions durable;
-    durable.sync = true;
-    const rocksdb::Status status = database_->db->Write(durable, &group->batch);
-    if (!status.ok()) {
-      failure_ = to_error(status, path_, "writing");
-      group->failure = failure_;
-      env_.logger.error("the metadata store failed; it is read-only until a restart",
-                        {{"path", path_}, {"error", failure_->message()}});
-    }
+    rocksdb::WriteOptions options;
+    options.sync = group->is_synced;
+    const rocksdb::Status status = database_->db->Write(options, &group->batch);
+    if (!status.ok()) group->failure = latch(to_error(status, path_, "writing"));
   }
   group->written.set();
+}
+
+Error RocksMetaStore::latch(Error failure) {
+  failure_ = std::move(failure);
+  env_.logger.error("the metadata store failed; it is read-only until a restart",
+                    {{"path", path_}, {"error", failure_->message()}});
+  return *failure_;
+}
+
+Result<std::string> RocksMetaStore::mark() {
+  return TRY(read(std::string(kMarkKey))).value_or("");
+}
+
+io::Task<Status> RocksMetaStore::sync() {
+  CO_TRY(check_writable());
+  write_group();
+  if (failure_) co_return *failure_;
+  const rocksdb::Status status = database_->db->FlushWAL(/*sync=*/true);
+  if (!status.ok()) co_return latch(to_error(status, path_, "syncing"));
+  co_return ok();
+}
+
+namespace {
+
+class RocksView final : public StoreView {
+ public:
+  RocksView(std::unique_ptr<rocksdb::Iterator> at, std::string path)
+      : at_(std::move(at)), path_(std::move(path)) {
+    at_->Seek(kMarkKey);
+    if (at_->Valid() && at_->key().ToStringView() == kMarkKey) mark_ = at_->value().ToString();
+    at_->Seek(kFirstUserKey);
+  }
+  const std::string& mark() const override { return mark_; }
+  Result<std::vector<KeyValue>> next(size_t limit) override {
+    std::vector<KeyValue> pairs;
+    for (; at_->Valid() && pairs.size() < limit; at_->Next()) {
+      pairs.push_back({at_->key().ToString(), at_->value().ToString()});
+    }
+    if (!at_->status().ok()) return to_error(at_->status(), path_, "reading");
+    return pairs;
+  }
+
+ private:
+  const std::unique_ptr<rocksdb::Iterator> at_;
+  const std::string path_;
+  std::string mark_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<StoreView>> RocksMetaStore::view() {
+  // An iterator shows the database as it was when it was made.
+  std::unique_ptr<rocksdb::Iterator> at(database_->db->NewIterator(rocksdb::ReadOptions()));
+  if (!at->status().ok()) return to_error(at->status(), path_, "reading");
+  return std::unique_ptr<StoreView>(std::make_unique<RocksView>(std::move(at), path_));
+}
+
+io::Task<Status> RocksMetaStore::replace(Content content) {
+  CO_TRY(check_content(content));
+  CO_TRY(check_writable());
+  write_group();
+  rocksdb::WriteBatch batch;
+  // The end of the range is above every key that may be.
+  const std::string beyond(kKeyBytesMax + 1, '\xff');
+  CHECK(batch.DeleteRange(rocksdb::Slice("", 0), beyond).ok());
+  for (const auto& pair : content.pairs) CHECK(batch.Put(pair.key, pair.value).ok());
+  if (!content.mark.empty()) CHECK(batch.Put(kMarkKey, content.mark).ok());
+  rocksdb::WriteOptions durable;
+  durable.sync = true;
+  const rocksdb::Status status = database_->db->Write(durable, &batch);
+  if (!status.ok()) co_return latch(to_error(status, path_, "replacing the content of"));
+  co_return ok();
 }
 
 }  // namespace cairn::kv

@@ -1,6 +1,7 @@
-/// RocksMetaStore: a MetaStore in a RocksDB database of this process.
+/// RocksMetaStore: a store in a RocksDB database of this process.
 ///
 /// Commits of one turn are written together: one log write with one sync, whatever their number.
+/// What apply() alone has brought is written without a sync, and read like anything else.
 /// Preconditions see the batches before them in the turn, reads do not: nobody is told of what is
 /// not durable yet.
 /// Threads: one reactor, which RocksDB's sync blocks (a fraction of a millisecond on an SSD). That
@@ -12,7 +13,7 @@
 #include <memory>
 
 #include "io/env.h"
-#include "store/kv/meta_store.h"
+#include "store/kv/local_store.h"
 
 namespace cairn::kv {
 
@@ -26,7 +27,7 @@ struct RocksOptions {
   int32_t open_files_max = 256;
 };
 
-class RocksMetaStore final : public MetaStore, private io::TurnHook {
+class RocksMetaStore final : public LocalStore, private io::TurnHook {
  public:
   /// Opens the database in the directory `path` of the machine's file system; creates it and its
   /// parent directories unless read_only. Recovers after a crash; a torn tail of the log is cut.
@@ -41,6 +42,11 @@ class RocksMetaStore final : public MetaStore, private io::TurnHook {
   io::Task<Result<std::vector<KeyValue>>> scan(std::string prefix, size_t limit,
                                                std::string after) override;
   io::Task<Status> commit(WriteBatch batch) override;
+  io::Task<Status> apply(WriteBatch batch, std::string mark) override;
+  Result<std::string> mark() override;
+  io::Task<Status> sync() override;
+  Result<std::unique_ptr<StoreView>> view() override;
+  io::Task<Status> replace(Content content) override;
 
   /// A turn's batches are written early above this.
   static constexpr size_t kGroupBytesMax = kBatchBytesMax;
@@ -52,6 +58,11 @@ class RocksMetaStore final : public MetaStore, private io::TurnHook {
 
   void on_turn_end() override { write_group(); }
   void write_group();
+  Status check_writable() const;
+  /// Checked against what the turn's group has so far, and added to it.
+  Result<std::shared_ptr<Group>> add_to_group(WriteBatch batch);
+  io::Task<Status> wait_written(std::shared_ptr<Group> group);
+  Error latch(Error failure);
   Result<std::optional<std::string>> read(const std::string& key) const;
   Status check_preconditions(const WriteBatch& batch) const;
 
