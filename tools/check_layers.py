@@ -29,6 +29,7 @@ LAYERS = {
     "multiraft": (4, [], "hosts many Raft groups: log batches, transport, timers, snapshots, apply"),
     "client": (5, [], "routing cache, retries, the block interface"),
     "chunkserver": (7, [], "the server that owns one disk"),
+    "kv": (7, [], "the replicated store: a Raft group on local stores"),
     "mds": (7, [], "the metadata server"),
     "gateway/nbd": (7, [], "NBD turned into client calls"),
     "gateway/http": (7, [], "HTTP for people, Prometheus and health checks"),

@@ -104,6 +104,9 @@ class Host final : private GroupHost,
   io::Task<Result<rpc::Answer<wire::FetchSnapshotReply>>> on_fetch_snapshot(
       rpc::Call<wire::FetchSnapshotRequest> call);
 
+  /// The peer answers this host's beats: of those that follow groups led here, when they are asked.
+  bool is_answered_by(NodeId peer) const { return beats_.answers(peer); }
+
   /// The log has failed: the disk is dead until the process starts again.
   const std::optional<Error>& disk_error() const { return disk_error_; }
   /// The same verdict from another user of the disk (a chunk file that cannot be flushed).

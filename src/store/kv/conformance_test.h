@@ -47,7 +47,7 @@ io::Task<void> keep(io::Task<T> task, std::optional<T>* into) {
 }  // namespace detail
 
 template <class Bed>
-class MetaStoreConformance : public testing::Test {
+class MetaStoreConformance : public ::testing::Test {
  protected:
   Bed& bed() { return bed_; }
   MetaStore& store() { return bed_.store(); }
