@@ -1,9 +1,22 @@
 #include "mds/cluster_state.h"
 
+#include <algorithm>
+
 #include "mds/keys.h"
 #include "mds/record.h"
 
 namespace cairn::mds {
+
+placement::Service Chunkserver::service() const {
+  switch (record.service()) {
+    case wire::SERVICE_DRAINING:
+      return placement::Service::kDraining;
+    case wire::SERVICE_RETIRED:
+      return placement::Service::kRetired;
+    default:
+      return placement::Service::kReadWrite;
+  }
+}
 
 bool Copyset::has_member(ChunkserverId chunkserver) const {
   const auto& members = record.members();
@@ -50,17 +63,94 @@ ChunkserverId ClusterState::leader_of(CopysetId id) const {
   return leader == placement::kNoSlot ? ChunkserverId() : placed.chunkserver(leader).id;
 }
 
+const wire::PoolRecord& ClusterState::default_pool() const {
+  CHECK(!pools.empty());
+  return pools.begin()->second;
+}
+
+const wire::PoolRecord* ClusterState::find_pool(std::string_view name) const {
+  if (name.empty()) return &default_pool();
+  for (const auto& [id, pool] : pools) {
+    if (pool.name() == name) return &pool;
+  }
+  return nullptr;
+}
+
+bool ClusterState::has_zone(const std::string& name) const {
+  return zones.contains(name) || std::ranges::any_of(chunkservers, [&](const auto& entry) {
+           return entry.second.record.zone() == name;
+         });
+}
+
+void ClusterState::forget_chunkserver(ChunkserverId id) {
+  CHECK(chunkservers.at(id).copysets.empty());
+  CHECK(placed.remove_chunkserver(id).ok());
+  chunkservers.erase(id);
+}
+
 namespace {
-/// This version has one physical pool.
-constexpr PoolId kPhysicalPool{1};
+
+std::string physical_pool_or_default(const std::string& name) {
+  return name.empty() ? std::string(kDefaultPhysicalPool) : name;
+}
+
 }  // namespace
 
+std::string ClusterState::physical_pool_of(const std::string& zone) const {
+  const auto found = zones.find(zone);
+  return physical_pool_or_default(found == zones.end() ? "" : found->second.physical_pool());
+}
+
+std::vector<const Chunkserver*> ClusterState::members_of(const wire::PoolRecord& pool) const {
+  const placement::LogicalPool& row = placed.pools()[placed.find_pool(PoolId(pool.id()))];
+  std::vector<const Chunkserver*> members;
+  for (const auto& [id, chunkserver] : chunkservers) {
+    if (placed.is_in_pool(placed.chunkserver(placed.find_chunkserver(id)), row)) {
+      members.push_back(&chunkserver);
+    }
+  }
+  return members;
+}
+
+size_t ClusterState::copysets_count(PoolId pool) const {
+  return static_cast<size_t>(std::ranges::count_if(
+      copysets, [&](const auto& entry) { return PoolId(entry.second.record.pool()) == pool; }));
+}
+
+bool ClusterState::has_room_for(const Tags& tags) const {
+  std::set<std::string> unknown;
+  for (const auto& tag : tags) {
+    if (!tag_bits_.contains(tag)) unknown.insert(tag);
+  }
+  return tag_bits_.size() + unknown.size() <= kTagsMax;
+}
+
+placement::TagBits ClusterState::bits_of(const Tags& tags) {
+  placement::TagBits bits = 0;
+  for (const auto& tag : tags) {
+    const auto [at, is_new] = tag_bits_.emplace(tag, static_cast<uint32_t>(tag_bits_.size()));
+    CHECK(at->second < kTagsMax);
+    bits |= placement::TagBits{1} << at->second;
+  }
+  return bits;
+}
+
 void ClusterState::set_pool(wire::PoolRecord record) {
-  pool = std::move(record);
-  const Status put = placed.put_pool({.id = PoolId(pool.id()),
-                                      .physical_pool = kPhysicalPool,
-                                      .replicas_count = pool.replicas_count()});
+  const PoolId id(record.id());
+  const std::string physical = physical_pool_or_default(record.physical_pool());
+  const Status put = placed.put_pool({.id = id,
+                                      .physical_pool = PoolId(number_of("physical/" + physical)),
+                                      .tags_required = bits_of(record.tags()),
+                                      .replicas_count = record.replicas_count()});
   CHECK(put.ok());
+  pools[id] = std::move(record);
+}
+
+void ClusterState::forget_pool(PoolId id) {
+  CHECK(copysets_count(id) == 0);
+  pools.erase(id);
+  // The planners' row stays, in no physical pool: so nothing is ever planned for it.
+  CHECK(placed.put_pool({.id = id}).ok());
 }
 
 uint64_t ClusterState::number_of(std::string name) {
@@ -73,12 +163,14 @@ void ClusterState::place(const Chunkserver& chunkserver, Liveness liveness, Inst
   const placement::Slot known = placed.find_chunkserver(chunkserver.id());
   if (known != placement::kNoSlot) row = placed.chunkserver(known);
   row.id = chunkserver.id();
-  row.zone = ZoneId(number_of(record.zone()));
+  row.zone = ZoneId(number_of("zone/" + record.zone()));
   placed.name_zone(row.zone, record.zone());
-  row.server = ServerId(number_of(record.zone() + "/" + record.server()));
-  row.physical_pool = kPhysicalPool;
+  row.server = ServerId(number_of("server/" + record.zone() + "/" + record.server()));
+  row.physical_pool = PoolId(number_of("physical/" + physical_pool_of(record.zone())));
+  row.tags = bits_of(record.tags());
+  row.service = chunkserver.service();
   row.capacity_bytes = record.capacity_bytes();
-  row.used_bytes = record.capacity_bytes() - free_bytes(chunkserver, pool);
+  row.used_bytes = record.capacity_bytes() - free_bytes(chunkserver, default_pool().chunk_bytes());
   if (known == placement::kNoSlot) row.liveness = liveness;
   CHECK(placed.put_chunkserver(row).ok());  // limits.chunkservers_max is below the planners' limit
   placed.set_liveness(placed.find_chunkserver(row.id), liveness, planners_ms(now));
@@ -146,11 +238,30 @@ Status mismatch(std::string_view key, std::string_view why) {
 struct TakePool {
   ClusterState& state;
   Status operator()(const std::string& key, wire::PoolRecord record) const {
-    if (state.pool.id() != 0) return mismatch(key, "is a second pool, which this version cannot");
+    if (key != keys::pool(PoolId(record.id()))) return mismatch(key, "names another pool");
     if (record.replicas_count() < 1 || record.replicas_count() > placement::kReplicasMax) {
       return mismatch(key, "has a number of replicas that cannot be");
     }
+    if (!state.has_room_for(record.tags())) return mismatch(key, "has too many tags");
     state.set_pool(std::move(record));
+    return ok();
+  }
+};
+struct TakeZone {
+  ClusterState& state;
+  Status operator()(const std::string& key, wire::ZoneRecord record) const {
+    if (key != keys::zone(record.name())) return mismatch(key, "names another zone");
+    state.zones[record.name()] = std::move(record);
+    return ok();
+  }
+};
+struct TakeServer {
+  ClusterState& state;
+  Status operator()(const std::string& key, wire::ServerRecord record) const {
+    if (key != keys::server(record.zone(), record.name())) {
+      return mismatch(key, "names another server");
+    }
+    state.servers[{record.zone(), record.name()}] = std::move(record);
     return ok();
   }
 };
@@ -159,6 +270,8 @@ struct TakeChunkserver {
   Status operator()(const std::string& key, wire::ChunkserverRecord record) const {
     const ChunkserverId id(record.id());
     if (key != keys::chunkserver(id)) return mismatch(key, "names another chunkserver");
+    if (!state.has_room_for(record.tags())) return mismatch(key, "has too many tags");
+    if (state.pools.empty()) return mismatch(key, "is there without a pool");
     Chunkserver& chunkserver = state.chunkservers[id];
     chunkserver.record = std::move(record);
     state.place(chunkserver, Liveness::kUnstable, Instant());
@@ -175,7 +288,7 @@ struct TakeCopyset {
         return mismatch(key, "has a member that is no chunkserver");
       }
     }
-    if (PoolId(record.pool()) != PoolId(state.pool.id())) return mismatch(key, "has no pool");
+    if (!state.pools.contains(PoolId(record.pool()))) return mismatch(key, "has no pool");
     const std::set<uint64_t> unique(record.members().begin(), record.members().end());
     if (unique.size() != static_cast<size_t>(record.members_size()) ||
         unique.size() > placement::kReplicasMax) {
@@ -224,6 +337,9 @@ io::Task<Result<ClusterState>> load_state(kv::MetaStore& store) {
   state.cluster = CO_TRY(decode_record<wire::ClusterRecord>(key, *cluster));
   // In this order: a record refers to those before it.
   CO_TRY(co_await load_all<wire::PoolRecord>(store, std::string(keys::kPools), TakePool{state}));
+  CO_TRY(co_await load_all<wire::ZoneRecord>(store, std::string(keys::kZones), TakeZone{state}));
+  CO_TRY(
+      co_await load_all<wire::ServerRecord>(store, std::string(keys::kServers), TakeServer{state}));
   CO_TRY(co_await load_all<wire::ChunkserverRecord>(store, std::string(keys::kChunkservers),
                                                     TakeChunkserver{state}));
   CO_TRY(co_await load_all<wire::CopysetRecord>(store, std::string(keys::kCopysets),
@@ -287,20 +403,22 @@ bool has_leader(const ClusterState& state, CopysetId copyset, Instant now, const
              static_cast<uint64_t>(to_ms(options.leader_silent_max));
 }
 
-uint64_t free_bytes(const Chunkserver& chunkserver, const wire::PoolRecord& pool) {
+uint64_t free_bytes(const Chunkserver& chunkserver, uint64_t chunk_bytes) {
   const uint64_t capacity = chunkserver.record.capacity_bytes();
   CHECK(chunkserver.used_bytes <= capacity);
-  const uint64_t ready = chunkserver.pool_chunks_ready_count * pool.chunk_bytes();
+  const uint64_t ready = chunkserver.pool_chunks_ready_count * chunk_bytes;
   return std::min(capacity, capacity - chunkserver.used_bytes + ready);
 }
 
-std::vector<placement::ChunkserverSpec> topology_of(const ClusterState& state) {
+std::vector<placement::ChunkserverSpec> topology_of(const ClusterState& state,
+                                                    const wire::PoolRecord& pool) {
   std::vector<placement::ChunkserverSpec> topology;
-  for (const auto& [id, chunkserver] : state.chunkservers) {
-    topology.push_back({.id = id,
-                        .zone = chunkserver.record.zone(),
-                        .server = chunkserver.record.server(),
-                        .capacity_bytes = chunkserver.record.capacity_bytes()});
+  for (const Chunkserver* chunkserver : state.members_of(pool)) {
+    if (chunkserver->service() != placement::Service::kReadWrite) continue;
+    topology.push_back({.id = chunkserver->id(),
+                        .zone = chunkserver->record.zone(),
+                        .server = chunkserver->record.server(),
+                        .capacity_bytes = chunkserver->record.capacity_bytes()});
   }
   return topology;
 }

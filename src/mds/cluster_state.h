@@ -54,6 +54,7 @@ struct Chunkserver {
   uint32_t copysets_missing_count = 0;  ///< that it once had and no longer reports
 
   ChunkserverId id() const { return ChunkserverId(record.id()); }
+  placement::Service service() const;
 };
 
 /// A copyset's configuration before its first change: of those who begin it together.
@@ -73,10 +74,12 @@ struct Copyset {
 
 struct ClusterState {
   wire::ClusterRecord cluster;
-  wire::PoolRecord pool;
+  std::map<PoolId, wire::PoolRecord> pools;  ///< one at least, once the cluster was made
   std::map<ChunkserverId, Chunkserver> chunkservers;
   std::map<CopysetId, Copyset> copysets;
   std::map<OperatorId, wire::OperatorRecord> operators;
+  std::map<std::string, wire::ZoneRecord> zones;  ///< those that were declared; by name
+  std::map<std::pair<std::string, std::string>, wire::ServerRecord> servers;  ///< by zone, name
   std::map<VolumeId, wire::VolumeRecord> volumes;  ///< with those being deleted
   std::map<std::string, VolumeId, std::less<>> volume_names;
 
@@ -95,7 +98,24 @@ struct ClusterState {
   /// Who leads it, as last told. None: not known.
   ChunkserverId leader_of(CopysetId id) const;
 
+  /// The one that is meant when none is named: the oldest.
+  const wire::PoolRecord& default_pool() const;
+  /// An empty name means the default; null: there is none of that name.
+  const wire::PoolRecord* find_pool(std::string_view name) const;
+  /// Declared, or named by a chunkserver.
+  bool has_zone(const std::string& name) const;
+  /// In which physical pool a zone is, whether or not it was declared.
+  std::string physical_pool_of(const std::string& zone) const;
+  /// The chunkservers that a pool's copysets may lie on.
+  std::vector<const Chunkserver*> members_of(const wire::PoolRecord& pool) const;
+  size_t copysets_count(PoolId pool) const;
+  /// Whether these tags can be told apart beside those that are known: kTagsMax at most.
+  bool has_room_for(const google::protobuf::RepeatedPtrField<std::string>& tags) const;
+
   void set_pool(wire::PoolRecord record);
+  void forget_pool(PoolId id);
+  /// One that holds no replica, learners included.
+  void forget_chunkserver(ChunkserverId id);
   /// Shows a chunkserver to the planners.
   void place(const Chunkserver& chunkserver, Liveness liveness, Instant now);
   /// Puts a copyset's record in place of an older one, and into its members' lists.
@@ -104,9 +124,13 @@ struct ClusterState {
   void check_invariants() const;
 
  private:
+  using Tags = google::protobuf::RepeatedPtrField<std::string>;
   uint64_t number_of(std::string name);
+  placement::TagBits bits_of(const Tags& tags);
 
-  std::map<std::string, uint64_t> numbers_;  ///< of zones and servers: planners have no names
+  // Planners have numbers and bits instead of names.
+  std::map<std::string, uint64_t> numbers_;  ///< of zones, servers and physical pools
+  std::map<std::string, uint32_t> tag_bits_;
 };
 
 /// Everything of the store; what was heard is empty. An empty store gives an empty state, whose
@@ -132,7 +156,10 @@ bool is_serving(const Chunkserver& chunkserver, Instant started_at, Instant now,
 bool has_leader(const ClusterState& state, CopysetId copyset, Instant now, const Options& options);
 
 /// What new chunks can be put in: free space of the disk, and chunk files that wait in its pool.
-uint64_t free_bytes(const Chunkserver& chunkserver, const wire::PoolRecord& pool);
+uint64_t free_bytes(const Chunkserver& chunkserver, uint64_t chunk_bytes);
+
+inline constexpr std::string_view kDefaultPhysicalPool = "default";
+inline constexpr size_t kTagsMax = 64;  ///< different ones in a cluster: placement::TagBits
 
 enum class Health : uint8_t { kOk, kDegraded, kUnavailable };
 std::string_view to_string(Health health);
@@ -146,6 +173,8 @@ inline constexpr size_t kProblemsMax = 20;
 HealthReport assess(const ClusterState& state, Instant started_at, Instant now,
                     const Options& options);
 
-std::vector<placement::ChunkserverSpec> topology_of(const ClusterState& state);
+/// For the plan of a pool's copysets.
+std::vector<placement::ChunkserverSpec> topology_of(const ClusterState& state,
+                                                    const wire::PoolRecord& pool);
 
 }  // namespace cairn::mds

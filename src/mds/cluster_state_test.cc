@@ -124,13 +124,13 @@ TEST_F(HealthTest, AFullDiskAndAMissingReplicaAreNamed) {
 }
 
 TEST_F(HealthTest, ChunkFilesThatWaitInThePoolAreFreeSpace) {
-  state_.pool.set_chunk_bytes(16 * kMiB);
+  state_.pools.at(PoolId(1)).set_chunk_bytes(16 * kMiB);
   chunkserver(3).used_bytes = 990 * kGiB;
   chunkserver(3).pool_chunks_ready_count = 640;
-  EXPECT_EQ(free_bytes(chunkserver(3), state_.pool), 20 * kGiB);
+  EXPECT_EQ(free_bytes(chunkserver(3), 16 * kMiB), 20 * kGiB);
   EXPECT_EQ(assess_at(kStart).health, Health::kOk);
   chunkserver(3).used_bytes = 0;
-  EXPECT_EQ(free_bytes(chunkserver(3), state_.pool), 1000 * kGiB) << "never above the capacity";
+  EXPECT_EQ(free_bytes(chunkserver(3), 16 * kMiB), 1000 * kGiB) << "never above the capacity";
 }
 
 TEST_F(HealthTest, TheListOfProblemsIsBounded) {
@@ -146,7 +146,11 @@ TEST_F(HealthTest, TheListOfProblemsIsBounded) {
 
 TEST_F(HealthTest, BeforeThePlanItWaitsForChunkservers) {
   ClusterState empty;
-  empty.pool.set_chunkservers_min(3);
+  wire::PoolRecord pool;
+  pool.set_id(1);
+  pool.set_replicas_count(3);
+  pool.set_chunkservers_min(3);
+  empty.set_pool(std::move(pool));
   const auto report = assess(empty, kStart, kStart, options_);
   EXPECT_EQ(report.health, Health::kUnavailable);
   EXPECT_TRUE(mentions(report, "0 of 3 have registered"));

@@ -153,14 +153,15 @@ io::Task<Status> Context::load() {
                                                 options.cluster_name +
                                                 "': give that name or another directory");
   }
-  if (state.pool.id() == 0) co_return error(Errc::kCorrupt, "the metadata store has no pool");
+  if (state.pools.empty()) co_return error(Errc::kCorrupt, "the metadata store has no pool");
   const PoolOptions& wanted = options.pool;
-  if (state.pool.name() != wanted.name || state.pool.chunk_bytes() != wanted.chunk_bytes ||
-      state.pool.segment_bytes() != wanted.segment_bytes ||
-      state.pool.replicas_count() != wanted.replicas_count ||
-      state.pool.copysets_per_chunkserver() != wanted.copysets_per_chunkserver) {
+  const wire::PoolRecord& pool = state.default_pool();
+  if (pool.name() != wanted.name || pool.chunk_bytes() != wanted.chunk_bytes ||
+      pool.segment_bytes() != wanted.segment_bytes ||
+      pool.replicas_count() != wanted.replicas_count ||
+      pool.copysets_per_chunkserver() != wanted.copysets_per_chunkserver) {
     env.logger.warn("the pool exists with other values than the options'; its own hold",
-                    {{"pool", state.pool.ShortDebugString()}});
+                    {{"pool", pool.ShortDebugString()}});
   }
   co_return ok();
 }

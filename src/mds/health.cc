@@ -49,14 +49,19 @@ class Assessment {
   }
 
   void look_at_plan() {
-    if (state_.pool.copysets_planned()) return;
-    const size_t registered = state_.chunkservers.size();
-    const size_t wanted = state_.pool.chunkservers_min();
-    if (registered < wanted) {
-      unavailable("waiting for chunkservers: " + std::to_string(registered) + " of " +
-                  std::to_string(wanted) + " have registered; start more");
-    } else {
-      unavailable("the pool's copysets are being planned; the MDS's log tells more if this stays");
+    for (const auto& [id, pool] : state_.pools) {
+      if (pool.copysets_planned()) continue;
+      const size_t registered = topology_of(state_, pool).size();
+      const size_t wanted = pool.chunkservers_min();
+      std::string text = "pool " + pool.name();
+      if (registered < wanted) {
+        text += " is waiting for chunkservers: " + std::to_string(registered) + " of " +
+                std::to_string(wanted) + " have registered; start more";
+      } else {
+        text += "'s copysets are being planned; the MDS's log tells more if this stays";
+      }
+      // A pool that was added waits beside others that serve.
+      state_.copysets.empty() ? unavailable(std::move(text)) : degraded(std::move(text));
     }
   }
 
@@ -114,7 +119,7 @@ class Assessment {
         degraded(name + "no longer has " + std::to_string(chunkserver.copysets_missing_count) +
                  " of its copysets: they are out of service on it until it is repaired");
       }
-      const uint64_t free = free_bytes(chunkserver, state_.pool);
+      const uint64_t free = free_bytes(chunkserver, state_.default_pool().chunk_bytes());
       if (chunkserver.heard_at &&
           placement::is_full(chunkserver.record.capacity_bytes(), free, options_.fill)) {
         degraded(name + "is full (" + std::to_string(free / kMiB) +

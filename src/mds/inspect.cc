@@ -62,6 +62,8 @@ Decoded decode(const kv::KeyValue& pair) {
   if (key.starts_with(keys::kOperators)) {
     return {"OperatorRecord", to_json<wire::OperatorRecord>(pair)};
   }
+  if (key.starts_with(keys::kZones)) return {"ZoneRecord", to_json<wire::ZoneRecord>(pair)};
+  if (key.starts_with(keys::kServers)) return {"ServerRecord", to_json<wire::ServerRecord>(pair)};
   if (key.starts_with(keys::kVolumes)) return {"VolumeRecord", to_json<wire::VolumeRecord>(pair)};
   if (key.starts_with(keys::kVolumeNames)) {
     return {"VolumeNameRecord", to_json<wire::VolumeNameRecord>(pair)};

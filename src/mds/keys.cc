@@ -24,6 +24,12 @@ std::string copyset(CopysetId id) {
 std::string operator_key(uint64_t id) {
   return std::string(kOperators) + hex(id);
 }
+std::string zone(std::string_view name) {
+  return std::string(kZones).append(name);
+}
+std::string server(std::string_view zone, std::string_view name) {
+  return std::string(kServers).append(zone).append("/").append(name);
+}
 std::string volume(VolumeId id) {
   return std::string(kVolumes) + hex(id.value());
 }

@@ -52,6 +52,20 @@ Status check_address(std::string_view address) {
   return ok();
 }
 
+Status check_tags(const ClusterState& state,
+                  const google::protobuf::RepeatedPtrField<std::string>& tags) {
+  for (const auto& tag : tags) TRY(check_label("a tag", tag));
+  const std::set<std::string> unique(tags.begin(), tags.end());
+  if (unique.size() != static_cast<size_t>(tags.size())) {
+    return error(Errc::kInvalidArgument, "a tag is given twice");
+  }
+  if (!state.has_room_for(tags)) {
+    return error(Errc::kNoSpace, "a cluster has at most " + std::to_string(kTagsMax) +
+                                     " different tags, those of its last start included");
+  }
+  return ok();
+}
+
 Status check_volume_size(uint64_t size_bytes, uint64_t size_bytes_max) {
   if (size_bytes == 0 || !is_block_aligned(size_bytes)) {
     return error(Errc::kInvalidArgument,

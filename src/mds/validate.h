@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "mds/cluster_state.h"
 
 namespace cairn::mds {
 
@@ -20,6 +21,9 @@ Status check_volume_name(std::string_view name);
 Status check_label(std::string_view what, std::string_view label);
 /// Not empty and without white space; what it means is the network's business.
 Status check_address(std::string_view address);
+/// Labels, none twice, and no more different ones than a cluster can tell apart.
+Status check_tags(const ClusterState& state,
+                  const google::protobuf::RepeatedPtrField<std::string>& tags);
 Status check_volume_size(uint64_t size_bytes, uint64_t size_bytes_max);
 
 }  // namespace cairn::mds

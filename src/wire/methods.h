@@ -36,6 +36,15 @@ enum class Method : uint16_t {
   kCancelOperator = 97,
   kBalanceLeaders = 98,
   kShowCopyset = 99,
+  kShowTopology = 100,
+  kPutPool = 101,
+  kPutZone = 102,
+  kPutServer = 103,
+  kSetChunkservers = 104,
+  kRemovePool = 105,
+  kRemoveZone = 106,
+  kRemoveServer = 107,
+  kRemoveChunkserver = 108,
 };
 
 }  // namespace cairn::wire

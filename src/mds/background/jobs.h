@@ -7,8 +7,8 @@
 
 namespace cairn::mds {
 
-/// Plans the pool's copysets, once, when enough chunkservers have registered. They are created by
-/// the chunkservers, which learn of them in the answers to their heartbeats.
+/// Plans each pool's copysets, once, when enough of its chunkservers have registered. They are
+/// created by the chunkservers, which learn of them in the answers to their heartbeats.
 io::Task<void> run_plan_copysets(Context& mds);
 
 /// Removes the chunks of deleted volumes through their copysets' leaders, then the segments, then

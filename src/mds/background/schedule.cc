@@ -27,7 +27,7 @@ io::Task<void> run_schedule(Context& mds) {
     co_await mds.schedule_tick.wait(mds.options.schedule.interval);
     if (mds.is_stopping()) break;
     // Without copysets there is nothing to plan, and nothing that has leaders.
-    if (!mds.state.pool.copysets_planned()) continue;
+    if (mds.state.copysets.empty()) continue;
     if (const Status ran = co_await run_round(mds); !ran.ok()) {
       mds.env.logger.warn("a round of scheduling failed; the next one goes on",
                           {{"error", ran.error().describe()}});

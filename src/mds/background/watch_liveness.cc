@@ -40,6 +40,9 @@ io::Task<void> run_watch_liveness(Context& mds) {
   if (!running) co_return;
   std::map<ChunkserverId, Liveness> known;
   while (!mds.is_stopping()) {
+    std::erase_if(known, [&](const auto& entry) {
+      return !mds.state.chunkservers.contains(entry.first);  // it was removed
+    });
     for (const auto& [id, chunkserver] : mds.state.chunkservers) {
       const Liveness liveness = mds.liveness_of(chunkserver);
       const auto [at, is_new] = known.emplace(id, liveness);

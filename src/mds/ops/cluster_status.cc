@@ -13,8 +13,8 @@ Result<wire::ClusterStatusReply> cluster_status(Context& mds, const wire::Cluste
   for (auto& problem : report.problems) reply.add_problems(std::move(problem));
   reply.set_copysets_count(static_cast<uint32_t>(state.copysets.size()));
   reply.set_volumes_count(static_cast<uint32_t>(state.volumes_alive_count()));
-  reply.set_pool(state.pool.name());
-  reply.set_copysets_per_chunkserver(state.pool.copysets_per_chunkserver());
+  reply.set_pool(state.default_pool().name());
+  reply.set_copysets_per_chunkserver(state.default_pool().copysets_per_chunkserver());
 
   *reply.mutable_schedule() = mds.schedule.status(state.ledger);
 
@@ -33,6 +33,7 @@ Result<wire::ClusterStatusReply> cluster_status(Context& mds, const wire::Cluste
     info->set_used_bytes(chunkserver.used_bytes);
     info->set_copysets_count(static_cast<uint32_t>(chunkserver.copysets.size()));
     info->set_leaders_count(leaders[id]);
+    info->set_service(std::string(to_string(chunkserver.service())));
     info->set_disk_error(chunkserver.disk_error);
     info->set_silent_ms(chunkserver.heard_at ? to_ms(now - *chunkserver.heard_at) : -1);
   }

@@ -9,11 +9,12 @@ io::Task<Result<wire::CreateVolumeReply>> create_volume(Context& mds,
   CO_TRY(check_volume_name(request.name()));
   CO_TRY(check_volume_size(request.size_bytes(), mds.options.limits.volume_bytes_max));
   const auto lock = CO_TRY(co_await mds.lock_for_mutation());
-  const wire::PoolRecord& pool = mds.state.pool;
-  if (!request.pool().empty() && request.pool() != pool.name()) {
+  const wire::PoolRecord* found = mds.state.find_pool(request.pool());
+  if (!found) {
     co_return error(Errc::kInvalidArgument, "there is no pool '" + request.pool().substr(0, 64) +
-                                                "'; the only one is '" + pool.name() + "'");
+                                                "'; `cairn pool list` shows those that are");
   }
+  const wire::PoolRecord& pool = *found;  // nobody else changes it while this holds the lock
   if (mds.state.find_volume(request.name())) {
     co_return error(Errc::kAlreadyExists, "volume '" + request.name() +
                                               "' exists already; choose another name or delete it "

@@ -36,41 +36,56 @@ io::Task<Result<std::optional<wire::GetSegmentReply>>> read_segment(Context& mds
   co_return std::optional(std::move(reply));
 }
 
-/// Copysets that a majority of members can write to now; the whole ones alone, if there are any.
-std::vector<placement::CopysetSpace> usable_copysets(const Context& mds) {
-  std::vector<placement::CopysetSpace> whole, usable;
+/// Copysets that a majority of members can write to now.
+std::vector<placement::CopysetSpace> degraded_copysets(const Context& mds,
+                                                       const wire::PoolRecord& pool) {
+  std::vector<placement::CopysetSpace> usable;
   for (const auto& [id, copyset] : mds.state.copysets) {
+    if (copyset.record.pool() != pool.id()) continue;
     placement::CopysetSpace space{.id = id, .capacity_bytes = 0, .free_bytes = UINT64_MAX};
     size_t serving = 0;
     for (uint64_t member : copyset.record.members()) {
       const auto& chunkserver = mds.state.chunkservers.at(ChunkserverId(member));
       if (mds.is_serving(chunkserver) && copyset.is_created_by(chunkserver.id())) ++serving;
-      const uint64_t capacity = chunkserver.record.capacity_bytes();
-      const uint64_t free = free_bytes(chunkserver, mds.state.pool);
+      const uint64_t free = free_bytes(chunkserver, pool.chunk_bytes());
       if (free < space.free_bytes) {
-        space.capacity_bytes = capacity;
+        space.capacity_bytes = chunkserver.record.capacity_bytes();
         space.free_bytes = free;
       }
     }
-    if (serving < copyset.majority_count()) continue;
-    usable.push_back(space);
-    if (serving == static_cast<size_t>(copyset.record.members_size())) whole.push_back(space);
+    if (serving >= copyset.majority_count()) usable.push_back(space);
   }
-  return whole.empty() ? usable : whole;
+  return usable;
 }
 
-Result<std::vector<CopysetId>> choose_copysets(Context& mds) {
-  const auto usable = usable_copysets(mds);
+/// Whole copysets on disks that are not drained, with a leader; if there is none, what can be
+/// written to at all: a volume that grows is worth more than an even spread.
+std::vector<placement::CopysetSpace> usable_copysets(Context& mds, const wire::PoolRecord& pool) {
+  mds.place_chunkservers();
+  auto whole = placement::segment_candidates(mds.state.placed, PoolId(pool.id()));
+  const Instant now = mds.env.clock.now();
+  std::erase_if(whole, [&](const placement::CopysetSpace& space) {
+    return !has_leader(mds.state, space.id, now, mds.options);
+  });
+  return whole.empty() ? degraded_copysets(mds, pool) : whole;
+}
+
+Result<std::vector<CopysetId>> choose_copysets(Context& mds, const wire::VolumeRecord& volume) {
+  const auto found = mds.state.pools.find(PoolId(volume.pool()));
+  if (found == mds.state.pools.end()) {
+    return error(Errc::kInternal, "volume '" + volume.info().name() + "' is in no pool");
+  }
+  const wire::PoolRecord& pool = found->second;
+  const auto usable = usable_copysets(mds, pool);
   if (usable.empty()) {
     return error(Errc::kUnavailable,
-                 mds.state.copysets.empty()
-                     ? "the pool has no copysets yet; " +
-                           std::to_string(mds.state.pool.chunkservers_min()) +
+                 !pool.copysets_planned()
+                     ? "the pool has no copysets yet; " + std::to_string(pool.chunkservers_min()) +
                            " chunkservers have to register first; nothing was allocated"
                      : "no copyset has a majority of its replicas online now; nothing was "
                        "allocated; `cairn status` tells which chunkservers are missing");
   }
-  const auto chunks = mds.state.pool.segment_bytes() / mds.state.pool.chunk_bytes();
+  const auto chunks = pool.segment_bytes() / pool.chunk_bytes();
   return placement::plan_segment(
       usable, {.chunks_per_segment = static_cast<uint32_t>(chunks), .fill = mds.options.fill},
       mds.rng);
@@ -84,7 +99,7 @@ io::Task<Result<wire::GetSegmentReply>> allocate(Context& mds, wire::GetSegmentR
   auto existing = CO_TRY(co_await read_segment(mds, id, request.segment_index()));
   if (existing) co_return std::move(*existing);
 
-  const auto copysets = CO_TRY(choose_copysets(mds));
+  const auto copysets = CO_TRY(choose_copysets(mds, *volume));
   kv::WriteBatch batch;
   uint64_t chunk = mds.ids.take(IdKind::kChunk, copysets.size(), batch);
   wire::SegmentRecord segment;

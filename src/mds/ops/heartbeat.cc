@@ -195,7 +195,8 @@ io::Task<Result<wire::HeartbeatReply>> heartbeat(Context& mds, wire::HeartbeatRe
   if (!changed.empty()) CO_TRY(co_await remember_changes(mds, id, std::move(changed)));
 
   wire::HeartbeatReply reply;
-  Chunkserver& receiver = mds.state.chunkservers.at(id);  // the state may have been loaded anew
+  // The state may have been loaded anew, and the chunkserver removed meanwhile.
+  Chunkserver& receiver = *CO_TRY(find_sender(mds, request));
   tell_what_to_create(mds, receiver, reported, reply);
   tell_peers(mds, receiver, reply);
   tell_changes(mds, id, request, reply);

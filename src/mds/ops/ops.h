@@ -67,6 +67,42 @@ io::Task<Result<wire::CancelOperatorReply>> cancel_operator(Context& mds,
 io::Task<Result<wire::BalanceLeadersReply>> balance_leaders(Context& mds,
                                                             wire::BalanceLeadersRequest request);
 
+// Topology. Zones and servers exist as soon as a chunkserver names them; declaring one says more of
+// it, or says it earlier.
+
+Result<wire::ShowTopologyReply> show_topology(Context& mds,
+                                              const wire::ShowTopologyRequest& request);
+
+/// Adds a pool, or changes it: its copysets are planned when enough chunkservers are there.
+/// Errors: kInvalidArgument  a name or value; kAlreadyExists, kNotFound as `is_new` says;
+///         kPreconditionFailed  its copysets are placed by what is to change; kNoSpace kPoolsMax.
+io::Task<Result<wire::PutPoolReply>> put_pool(Context& mds, wire::PutPoolRequest request);
+inline constexpr size_t kPoolsMax = 64;
+/// Errors: kNotFound; kPreconditionFailed  it has volumes or copysets, or is the default.
+io::Task<Result<wire::RemovePoolReply>> remove_pool(Context& mds, wire::RemovePoolRequest request);
+
+/// Errors: as put_pool(); kPreconditionFailed  replicas lie in it and it would change its physical
+///         pool.
+io::Task<Result<wire::PutZoneReply>> put_zone(Context& mds, wire::PutZoneRequest request);
+/// Errors: kNotFound; kPreconditionFailed  something is in it.
+io::Task<Result<wire::RemoveZoneReply>> remove_zone(Context& mds, wire::RemoveZoneRequest request);
+
+/// Errors: kInvalidArgument a name; kNotFound no such zone; kAlreadyExists; kNoSpace.
+io::Task<Result<wire::PutServerReply>> put_server(Context& mds, wire::PutServerRequest request);
+/// Errors: kNotFound; kPreconditionFailed  chunkservers are on it.
+io::Task<Result<wire::RemoveServerReply>> remove_server(Context& mds,
+                                                        wire::RemoveServerRequest request);
+
+/// All that the request selects, or none.
+/// Errors: kNotFound; kInvalidArgument a tag; kPreconditionFailed  it holds replicas of a pool that
+///         wants a tag which it would lose.
+io::Task<Result<wire::SetChunkserversReply>> set_chunkservers(Context& mds,
+                                                              wire::SetChunkserversRequest request);
+/// Forgets a chunkserver that is empty; its disk is refused from then on.
+/// Errors: kNotFound; kPreconditionFailed  it holds replicas, or may be given some.
+io::Task<Result<wire::RemoveChunkserverReply>> remove_chunkserver(
+    Context& mds, wire::RemoveChunkserverRequest request);
+
 /// Moves a chunkserver's record to another address or capacity, if they differ. Takes the lock.
 /// For register_chunkserver and heartbeat.
 /// Errors: kAlreadyExists the address belongs to another disk; kNotFound no such chunkserver.

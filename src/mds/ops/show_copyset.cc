@@ -29,7 +29,7 @@ Result<wire::ShowCopysetReply> show_copyset(Context& mds, const wire::ShowCopyse
   const placement::Copyset& told = mds.state.told(id);
   wire::ShowCopysetReply reply;
   reply.set_copyset(id.value());
-  reply.set_pool(mds.state.pool.name());
+  reply.set_pool(mds.state.pools.at(PoolId(found->second.record.pool())).name());
   reply.set_epoch(told.epoch.value());
   reply.set_chunks_count(found->second.chunks_count);
   for (placement::Slot slot : told.voters()) {

@@ -31,6 +31,15 @@ void RpcService::add_to(rpc::Server& server) {
   server.add(Method::kCancelOperator, *this, &RpcService::cancel_operator);
   server.add(Method::kShowCopyset, *this, &RpcService::show_copyset);
   server.add(Method::kBalanceLeaders, *this, &RpcService::balance_leaders);
+  server.add(Method::kShowTopology, *this, &RpcService::show_topology);
+  server.add(Method::kPutPool, *this, &RpcService::put_pool);
+  server.add(Method::kRemovePool, *this, &RpcService::remove_pool);
+  server.add(Method::kPutZone, *this, &RpcService::put_zone);
+  server.add(Method::kRemoveZone, *this, &RpcService::remove_zone);
+  server.add(Method::kPutServer, *this, &RpcService::put_server);
+  server.add(Method::kRemoveServer, *this, &RpcService::remove_server);
+  server.add(Method::kSetChunkservers, *this, &RpcService::set_chunkservers);
+  server.add(Method::kRemoveChunkserver, *this, &RpcService::remove_chunkserver);
 }
 
 auto RpcService::ping(rpc::Call<wire::PingRequest>) -> Answer<wire::PingReply> {
@@ -101,6 +110,49 @@ auto RpcService::cancel_operator(rpc::Call<wire::CancelOperatorRequest> call)
 auto RpcService::balance_leaders(rpc::Call<wire::BalanceLeadersRequest> call)
     -> Answer<wire::BalanceLeadersReply> {
   co_return answer(co_await ops::balance_leaders(mds_, std::move(call.request)));
+}
+
+auto RpcService::show_topology(rpc::Call<wire::ShowTopologyRequest> call)
+    -> Answer<wire::ShowTopologyReply> {
+  co_return answer(ops::show_topology(mds_, call.request));
+}
+
+auto RpcService::put_pool(rpc::Call<wire::PutPoolRequest> call) -> Answer<wire::PutPoolReply> {
+  co_return answer(co_await ops::put_pool(mds_, std::move(call.request)));
+}
+
+auto RpcService::remove_pool(rpc::Call<wire::RemovePoolRequest> call)
+    -> Answer<wire::RemovePoolReply> {
+  co_return answer(co_await ops::remove_pool(mds_, std::move(call.request)));
+}
+
+auto RpcService::put_zone(rpc::Call<wire::PutZoneRequest> call) -> Answer<wire::PutZoneReply> {
+  co_return answer(co_await ops::put_zone(mds_, std::move(call.request)));
+}
+
+auto RpcService::remove_zone(rpc::Call<wire::RemoveZoneRequest> call)
+    -> Answer<wire::RemoveZoneReply> {
+  co_return answer(co_await ops::remove_zone(mds_, std::move(call.request)));
+}
+
+auto RpcService::put_server(rpc::Call<wire::PutServerRequest> call)
+    -> Answer<wire::PutServerReply> {
+  co_return answer(co_await ops::put_server(mds_, std::move(call.request)));
+}
+
+auto RpcService::remove_server(rpc::Call<wire::RemoveServerRequest> call)
+    -> Answer<wire::RemoveServerReply> {
+  co_return answer(co_await ops::remove_server(mds_, std::move(call.request)));
+}
+
+auto RpcService::set_chunkservers(rpc::Call<wire::SetChunkserversRequest> call)
+    -> Answer<wire::SetChunkserversReply> {
+  co_return answer(co_await ops::set_chunkservers(mds_, std::move(call.request)));
+}
+
+auto RpcService::remove_chunkserver(rpc::Call<wire::RemoveChunkserverRequest> call)
+    -> Answer<wire::RemoveChunkserverReply> {
+  co_return answer(co_await ops::remove_chunkserver(mds_, std::move(call.request)));
 }
 
 }  // namespace cairn::mds

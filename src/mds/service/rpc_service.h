@@ -32,6 +32,16 @@ class RpcService {
   Answer<wire::ShowCopysetReply> show_copyset(rpc::Call<wire::ShowCopysetRequest> call);
   Answer<wire::CancelOperatorReply> cancel_operator(rpc::Call<wire::CancelOperatorRequest> call);
   Answer<wire::BalanceLeadersReply> balance_leaders(rpc::Call<wire::BalanceLeadersRequest> call);
+  Answer<wire::ShowTopologyReply> show_topology(rpc::Call<wire::ShowTopologyRequest> call);
+  Answer<wire::PutPoolReply> put_pool(rpc::Call<wire::PutPoolRequest> call);
+  Answer<wire::RemovePoolReply> remove_pool(rpc::Call<wire::RemovePoolRequest> call);
+  Answer<wire::PutZoneReply> put_zone(rpc::Call<wire::PutZoneRequest> call);
+  Answer<wire::RemoveZoneReply> remove_zone(rpc::Call<wire::RemoveZoneRequest> call);
+  Answer<wire::PutServerReply> put_server(rpc::Call<wire::PutServerRequest> call);
+  Answer<wire::RemoveServerReply> remove_server(rpc::Call<wire::RemoveServerRequest> call);
+  Answer<wire::SetChunkserversReply> set_chunkservers(rpc::Call<wire::SetChunkserversRequest> call);
+  Answer<wire::RemoveChunkserverReply> remove_chunkserver(
+      rpc::Call<wire::RemoveChunkserverRequest> call);
 
   Context& mds_;
 };
