@@ -1,6 +1,8 @@
 #include "cli/admin.h"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
 
 namespace cairn::cli {
 
@@ -29,6 +31,20 @@ CLI::App* add_admin_command(CLI::App& parent, Action& action, const std::string&
     action = [flags, task] { return with_admin(*flags, task); };
   });
   return command;
+}
+
+void print_done(const Admin& admin, const std::string& text) {
+  if (admin.as_json) {
+    std::printf("%s\n", nlohmann::json{{"done", text}}.dump().c_str());
+  } else {
+    std::printf("%s\n", text.c_str());
+  }
+}
+
+std::string join(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  std::string joined;
+  for (const auto& text : texts) joined += (joined.empty() ? "" : ",") + text;
+  return joined.empty() ? "-" : joined;
 }
 
 std::string format_duration(int64_t ms) {

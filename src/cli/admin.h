@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/context.h"
 #include "client/mds_caller.h"
+#include "wire/topology.pb.h"
 
 namespace cairn::cli {
 
@@ -46,6 +47,23 @@ int with_admin(const AdminFlags& flags, const AdminTask& task);
 CLI::App* add_admin_command(CLI::App& parent, Action& action, const std::string& name,
                             const std::string& help, std::shared_ptr<AdminFlags> flags,
                             AdminTask task);
+
+void print_done(const Admin& admin, const std::string& text);
+/// Prints `text` (or {"done": text}), or the error; the exit status.
+template <class Reply>
+int tell_done(const Admin& admin, const Result<Reply>& reply, const std::string& text) {
+  if (!reply) return fail(reply.error());
+  print_done(admin, text);
+  return 0;
+}
+
+/// "ssd,new"; "-" for none.
+std::string join(const google::protobuf::RepeatedPtrField<std::string>& texts);
+
+/// Errors: kInvalidArgument.
+Result<wire::ServiceState> parse_service(const std::string& name);
+/// Sends the request and tells what it did; the exit status.
+io::Task<int> set_chunkservers(Admin& admin, wire::SetChunkserversRequest request);
 
 /// "2 min 5 s".
 std::string format_duration(int64_t ms);

@@ -20,6 +20,11 @@ void add_status_command(CLI::App& app, Action& action);
 void add_copyset_commands(CLI::App& app, Action& action);
 void add_operator_commands(CLI::App& app, Action& action);
 void add_pool_commands(CLI::App& app, Action& action);
+void add_zone_commands(CLI::App& app, Action& action);
+void add_server_commands(CLI::App& app, Action& action);
+/// Below `cairn chunkserver`, which runs the server when none of them is given.
+void add_chunkserver_admin_commands(CLI::App& chunkserver, Action& action);
+void add_topology_commands(CLI::App& app, Action& action);
 void add_dev_commands(CLI::App& app, Action& action);
 void add_bench_command(CLI::App& app, Action& action);
 void add_inspect_commands(CLI::App& app, Action& action);

@@ -21,6 +21,9 @@ int main(int argc, char** argv) {
   cairn::cli::add_copyset_commands(app, action);
   cairn::cli::add_operator_commands(app, action);
   cairn::cli::add_pool_commands(app, action);
+  cairn::cli::add_zone_commands(app, action);
+  cairn::cli::add_server_commands(app, action);
+  cairn::cli::add_topology_commands(app, action);
   cairn::cli::add_nbd_command(app, action);
   cairn::cli::add_bench_command(app, action);
   cairn::cli::add_inspect_commands(app, action);

@@ -205,10 +205,12 @@ void add_mds_command(CLI::App& app, Action& action) {
 void add_chunkserver_command(CLI::App& app, Action& action) {
   auto flags = std::make_shared<ChunkserverFlags>();
   chunkserver::Options& options = flags->options;
-  CLI::App* command = app.add_subcommand("chunkserver", "Run the server of one disk");
+  CLI::App* command =
+      app.add_subcommand("chunkserver", "Run the server of one disk, or look after such servers");
+  add_chunkserver_admin_commands(*command, action);
   add_config_option(*command);
-  command->add_option("--data", flags->data, "folder on the disk; made if it is absent")
-      ->required()
+  // Needed by the server alone, not by the subcommands: so checked when it is run.
+  command->add_option("--data", flags->data, "folder on the disk; made if it is absent (needed)")
       ->envname("CAIRN_DATA");
   command->add_option("--listen", flags->listen, "HOST:PORT; port 0: any")
       ->envname("CAIRN_LISTEN")
@@ -217,12 +219,10 @@ void add_chunkserver_command(CLI::App& app, Action& action) {
       ->add_option("--advertise", options.advertise,
                    "HOST:PORT that others connect to (default: what it listens on)")
       ->envname("CAIRN_ADVERTISE");
-  command->add_option("--mds", flags->mds, "addresses of the metadata servers")
-      ->required()
+  command->add_option("--mds", flags->mds, "addresses of the metadata servers (needed)")
       ->delimiter(',')
       ->envname("CAIRN_MDS");
-  command->add_option("--key-file", flags->key_file, "file with the cluster key")
-      ->required()
+  command->add_option("--key-file", flags->key_file, "file with the cluster key (needed)")
       ->envname("CAIRN_KEY_FILE");
   add_http_option(*command, flags->http_listen);
   command->add_option("--zone", options.zone, "failure domain that replicas are spread over")
@@ -251,7 +251,13 @@ void add_chunkserver_command(CLI::App& app, Action& action) {
   add_bytes_option(*command, "--space-reserve", options.pool.space_reserve_bytes,
                    "space of the file system kept free for log and deletes");
   add_log_options(*command, flags->log);
-  command->callback([flags, &action] { action = [flags] { return run_chunkserver(*flags); }; });
+  command->callback([command, flags, &action] {
+    if (!command->get_subcommands().empty()) return;
+    for (const char* needed : {"--data", "--mds", "--key-file"}) {
+      if (command->get_option(needed)->empty()) throw CLI::RequiredError(needed);
+    }
+    action = [flags] { return run_chunkserver(*flags); };
+  });
 }
 
 void add_nbd_command(CLI::App& app, Action& action) {
