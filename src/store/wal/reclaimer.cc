@@ -19,7 +19,16 @@ bool Reclaimer::has_work() const {
   if (segments.front().sequence >= writer_.lowest_busy_sequence()) return false;
   const uint64_t newest = segments.back().sequence;
   if (segments.front().live_entries == 0) return newest != release_given_up_at_;
-  return is_over_limit() && newest != move_given_up_at_;
+  if (is_move_hopeless()) return false;
+  return (is_over_limit() && newest != move_given_up_at_) || is_choked();
+}
+
+/// Entries are refused, and most of the log is dead. Those that hold the oldest segment may be
+/// waiting for what is refused: it is for this log to make room. A round of moves leaves no more
+/// than what is alive now, so it ends.
+bool Reclaimer::is_choked() const {
+  return writer_.used_bytes() > intake_limit_bytes(options_, Intake::kProposal) &&
+         index_.live_bytes() <= files_.in_use_bytes() / 2;
 }
 
 void Reclaimer::poke() {
@@ -136,21 +145,42 @@ io::Task<Status> Reclaimer::move_snapshot(GroupId id) {
   co_return ok();
 }
 
-io::Task<bool> Reclaimer::move_entries() {
-  const SegmentUse front = index_.segments().front();
+/// Until it has died, with its group's removal or by a snapshot, or there is a newer segment.
+bool Reclaimer::is_move_hopeless() const {
+  return unmovable_ && move_failures_count_ >= kMoveFailuresMax &&
+         move_failed_at_ == index_.segments().back().sequence &&
+         index_.find_entry(unmovable_->group, unmovable_->index) == unmovable_->ref;
+}
+
+void Reclaimer::note_failed_move(const LiveEntry& entry, const Error& why) {
+  const bool is_same = unmovable_ && unmovable_->ref == entry.ref;
+  move_failures_count_ = is_same ? move_failures_count_ + 1 : 1;
+  if (why.code() == Errc::kCorrupt) move_failures_count_ = kMoveFailuresMax;
+  unmovable_ = entry;
+  move_failed_at_ = index_.segments().back().sequence;
+  env_.logger.error("a segment of the log cannot be freed",
+                    {{"group", entry.group}, {"index", entry.index}, {"error", why.describe()}});
+}
+
+bool Reclaimer::is_worth_moving() const {
+  const SegmentUse& front = index_.segments().front();
   const auto file = files_.find(front.sequence);
   CHECK(file && front.live_entries > 0);
+  if (is_choked()) return true;
   const auto share_bytes = static_cast<double>(file->file_bytes) * options_.move_live_share_max;
-  if (static_cast<double>(front.live_bytes) > share_bytes) co_return false;
+  if (static_cast<double>(front.live_bytes) > share_bytes) return false;
   const size_t groups_count = index_.groups_in(front.sequence, options_.move_groups_max + 1).size();
-  if (groups_count > options_.move_groups_max) co_return false;
+  return groups_count <= options_.move_groups_max;
+}
+
+io::Task<bool> Reclaimer::move_entries() {
+  if (!is_worth_moving()) co_return false;
+  const SegmentUse front = index_.segments().front();
   for (const LiveEntry& entry : index_.entries_in(front.sequence, kEntriesPerPass)) {
     const auto moved = co_await move_entry(entry);
     if (is_stopping_ || writer_.failed()) co_return false;
     if (!moved.ok()) {
-      env_.logger.error(
-          "a segment of the log cannot be freed",
-          {{"group", entry.group}, {"index", entry.index}, {"error", moved.error().describe()}});
+      note_failed_move(entry, moved.error());
       co_return false;
     }
   }

@@ -3,7 +3,9 @@
 /// Segments leave from the oldest on. Small records (hard states, snapshot marks, quarantines)
 /// never hold a segment: they are written again at the head. Entries hold it; above the log's
 /// bound, the few that a mostly dead segment still has are moved to the head too, as long as that
-/// gains more than it costs. Stopping anywhere is safe: the originals are part of the log until a
+/// gains more than it costs. Where the log refuses what comes in, the log as a whole is looked at:
+/// an oldest segment that is mostly alive goes round as well if what it holds up is mostly dead.
+/// Stopping anywhere is safe: the originals are part of the log until a
 /// batch behind the copies is durable.
 /// Threads: one reactor.
 /// Source:  docs/formats/wal.md, "What is written when".
@@ -32,11 +34,15 @@ class Reclaimer {
 
  private:
   bool is_over_limit() const { return files_.in_use_bytes() > soft_limit_bytes(options_); }
+  bool is_choked() const;
   bool has_work() const;
   /// The first segment that entries hold, or that is still written to.
   uint64_t first_held() const;
   io::Task<void> step();
   io::Task<bool> release_segments(uint64_t below);
+  bool is_worth_moving() const;
+  bool is_move_hopeless() const;
+  void note_failed_move(const LiveEntry& entry, const Error& why);
   io::Task<bool> move_entries();
   io::Task<Status> move_small(GroupId group, uint64_t below);
   io::Task<Status> move_snapshot(GroupId group);
@@ -55,6 +61,10 @@ class Reclaimer {
   // The newest segment when nothing could be done: it is tried again when there is a newer one.
   uint64_t release_given_up_at_ = 0;
   uint64_t move_given_up_at_ = 0;
+  /// The entry that could not be moved, and the newest segment then; while both are the same...
+  std::optional<LiveEntry> unmovable_;
+  uint64_t move_failed_at_ = 0;
+  uint32_t move_failures_count_ = 0;  ///< ...that often in a row
   uint64_t moved_count_ = 0;
   uint64_t moved_bytes_ = 0;  ///< since the last wait
 
@@ -66,6 +76,7 @@ class Reclaimer {
   };
   Descriptor descriptor_;
 
+  static constexpr uint32_t kMoveFailuresMax = 16;  ///< of one entry; rot is believed at once
   static constexpr size_t kEntriesPerPass = 256;
   static constexpr uint64_t kMovedBytesMax = kMiB;  ///< in flight
 };

@@ -130,7 +130,9 @@ io::Task<Status> Reader::find_segments() {
 io::Task<Status> Reader::read_header(FoundSegment& segment) {
   if (segment.file_bytes < kBlockBytes) co_return ok();
   Buffer block = env_.buffers.allocate(kBlockBytes);
-  const auto read = co_await segment.file->read(0, block.mutable_view());
+  auto read = co_await segment.file->read(0, block.mutable_view());
+  // Without it batches that an earlier recovery has cut off would seem to be part of the log.
+  if (!read.ok()) read = co_await segment.file->read(0, block.mutable_view());
   if (!read.ok()) co_return ok();  // the scan will meet it again
   const auto header = decode_segment_header(block.view(), segment.sequence);
   if (header.code() == Errc::kUnsupported) {

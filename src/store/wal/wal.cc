@@ -374,9 +374,8 @@ Status Wal::admit(Intake intake) const {
   if (intake == Intake::kProposal && writer.pending_bytes() > options.pending_bytes_max) {
     return error(Errc::kOverloaded, "the log of this disk is behind");
   }
-  const uint64_t sixteenths = intake == Intake::kProposal ? 14 : 15;
-  const uint64_t used_bytes = log_bytes() - writer.room_bytes() + writer.pending_bytes();
-  if (used_bytes > options.wal_bytes_max / 16 * sixteenths) {
+  const uint64_t used_bytes = writer.used_bytes();
+  if (used_bytes > intake_limit_bytes(options, intake)) {
     return error(Errc::kOverloaded, "the log of this disk is as large as it may be (" +
                                         std::to_string(used_bytes) + " of " +
                                         std::to_string(options.wal_bytes_max) +

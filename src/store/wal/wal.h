@@ -127,6 +127,11 @@ enum class Intake : uint8_t {
   kReplication,  ///< an entry of another's leader: it is taken as lost, and sent again
 };
 
+/// From so many bytes on it is refused.
+inline uint64_t intake_limit_bytes(const WalOptions& options, Intake intake) {
+  return options.wal_bytes_max / 16 * (intake == Intake::kProposal ? 14 : 15);
+}
+
 class Listener {
  public:
   virtual ~Listener() = default;

@@ -170,6 +170,27 @@ TEST_F(WalSegmentsTest, ReplicatedEntriesAreRefusedLastAndBeforeTheBoundToo) {
   EXPECT_LE(wal->log_bytes(), options.wal_bytes_max);
 }
 
+// Entries that are not committed yet fill most of the oldest segment: no snapshot lets them go, and
+// what would commit them is refused. (Raft profile of the simulator, seed 132.)
+TEST_F(WalSegmentsTest, ALogThatIsMostlyDeadDoesNotStayFullForOneSegmentThatIsNot) {
+  options.wal_bytes_max = 16 * options.segment_bytes;
+  open();
+  for (uint64_t index = 1; index <= 12; ++index) entry_and_wait(1, index, 16384);
+  uint64_t last = 0;
+  while (wal->admit(Intake::kReplication).ok() && last < 1000) {
+    entry_and_wait(2, ++last, 16384);
+    turn([&] { mark(2, last); });
+    wait();
+  }
+  ASSERT_LT(last, 1000u) << "the log is never full";
+  settle();
+  EXPECT_TRUE(wal->admit(Intake::kProposal).ok());
+  EXPECT_FALSE(wal->over_limit());
+  reopen();
+  ASSERT_EQ(group(1)->entries.size(), 12u);
+  for (uint64_t index = 1; index <= 12; ++index) expect_payload(1, index, 1, 16384);
+}
+
 TEST_F(WalSegmentsTest, WhatIsNotDurableYetCountsToo) {
   options.wal_bytes_max = kGiB;
   options.pending_bytes_max = 64 * kKiB;

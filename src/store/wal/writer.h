@@ -56,6 +56,8 @@ class Writer : public io::TurnHook {
   uint64_t pending_bytes() const { return pending_bytes_; }
   /// Of the segment that is written to now.
   uint64_t room_bytes() const { return active_.file_bytes - active_.used_bytes; }
+  /// Of the log's segments, with what is not durable yet.
+  uint64_t used_bytes() const { return files_.in_use_bytes() - room_bytes() + pending_bytes_; }
   bool waits_for_segment() const { return segment_wanted_since_.has_value(); }
   /// Segments below it take no more records, and none is under way to them.
   uint64_t lowest_busy_sequence() const;
