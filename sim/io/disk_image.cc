@@ -43,7 +43,7 @@ Result<DiskImage::InodePointer> DiskImage::open(const std::string& path, bool cr
   }
   const uint64_t number = next_inode_number_++;
   auto inode = std::make_shared<Inode>(number);
-  entries_[number] = {inode, path, ""};
+  entries_[number] = {.inode = inode, .name = path, .durable_name = ""};
   names_[path] = number;
   return inode;
 }
@@ -124,12 +124,11 @@ Status DiskImage::remove(const std::string& path) {
   return ok();
 }
 
-Result<DiskImage::DirectorySnapshot> DiskImage::begin_sync_directory(
-    const std::string& path) const {
+Result<DiskImage::DirectorySnapshot> DiskImage::begin_sync_directory(const std::string& path) {
   if (!path.empty() && !directories_.contains(path)) {
     return error(Errc::kNotFound, "sync directory " + path + ": no such directory");
   }
-  DirectorySnapshot snapshot;
+  DirectorySnapshot snapshot{.number = ++last_directory_sync_};
   for (const auto& [number, entry] : entries_) {
     if (entry.name == entry.durable_name) continue;
     if (!entry.name.empty() && parent_of(entry.name) == path) {
@@ -153,7 +152,16 @@ Result<DiskImage::DirectorySnapshot> DiskImage::begin_sync_directory(
 }
 
 void DiskImage::end_sync_directory(const DirectorySnapshot& snapshot) {
+  const auto is_newer = [&snapshot](const Entry& entry) {
+    return entry.synced_by > snapshot.number;
+  };
   for (const auto& [number, name] : snapshot.placed) {
+    const auto placed = entries_.find(number);
+    if (placed != entries_.end() && is_newer(placed->second)) continue;
+    const bool is_taken = std::ranges::any_of(entries_, [&](const auto& each) {
+      return each.second.durable_name == name && is_newer(each.second);
+    });
+    if (is_taken) continue;
     // Whoever had the name on the medium lost it to this one.
     for (auto& [other, entry] : entries_) {
       if (other != number && entry.durable_name == name) {
@@ -164,13 +172,14 @@ void DiskImage::end_sync_directory(const DirectorySnapshot& snapshot) {
         }
       }
     }
-    if (const auto found = entries_.find(number); found != entries_.end()) {
-      found->second.durable_name = name;
+    if (placed != entries_.end()) {
+      placed->second.durable_name = name;
+      placed->second.synced_by = snapshot.number;
     }
   }
   for (const uint64_t number : snapshot.gone) {
     const auto found = entries_.find(number);
-    if (found == entries_.end()) continue;
+    if (found == entries_.end() || is_newer(found->second)) continue;
     found->second.durable_name.clear();
     forget_if_nameless(number);
   }
@@ -238,7 +247,7 @@ void DiskImage::lose_power(Rng& rng) {
     const std::string parent = parent_of(name);
     if (!parent.empty() && !directories_.contains(parent)) continue;
     names_[name] = number;
-    kept[number] = {entries_.at(number).inode, name, name};
+    kept[number] = {.inode = entries_.at(number).inode, .name = name, .durable_name = name};
   }
   entries_ = std::move(kept);
 }

@@ -118,14 +118,16 @@ class DiskImage {
   Status remove(const std::string& path);
   InodePointer find(const std::string& path) const;
 
-  /// The names of one directory at one moment; end_sync() makes them durable.
+  /// The names of one directory at one moment; end_sync() makes them durable, but for those of
+  /// files of which a later snapshot already is.
   struct DirectorySnapshot {
+    uint64_t number = 0;  ///< they are counted in the order in which they begin
     std::vector<std::pair<uint64_t, std::string>> placed;  ///< inode number, its name here
     std::vector<uint64_t> gone;                            ///< durable here, and removed
     std::vector<std::string> directories;
     std::vector<std::string> directories_gone;
   };
-  Result<DirectorySnapshot> begin_sync_directory(const std::string& path) const;
+  Result<DirectorySnapshot> begin_sync_directory(const std::string& path);
   void end_sync_directory(const DirectorySnapshot& snapshot);
 
   void lose_power(Rng& rng);
@@ -143,6 +145,7 @@ class DiskImage {
     InodePointer inode;
     std::string name;          ///< empty: removed
     std::string durable_name;  ///< empty: not yet on the medium
+    uint64_t synced_by = 0;    ///< number of the snapshot that durable_name is of
   };
   void place(uint64_t number, const std::string& name);
   void unlink_name(const std::string& name);
@@ -155,6 +158,7 @@ class DiskImage {
   std::set<std::string> directories_;      ///< as seen now; the root is implied
   std::set<std::string> durable_directories_;
   uint64_t next_inode_number_ = 1;
+  uint64_t last_directory_sync_ = 0;
   uint64_t last_stamp_ = 0;
 };
 

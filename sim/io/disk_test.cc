@@ -327,5 +327,21 @@ TEST_F(DiskTest, ASlowDiskIsSlowAndAFlippedBitStays) {
   EXPECT_EQ(run(file_->size()).value(), 0u);
 }
 
+// (Raft profile, seed 739: the sync of another file's name ended late, and the power loss gave this
+// one its old name back.)
+TEST(DiskImage, ADirectorySyncThatEndsLateTakesNothingBack) {
+  DiskImage image;
+  ASSERT_TRUE(image.open("file.new", /*create=*/true, /*exclusive=*/false).ok());
+  const auto early = image.begin_sync_directory("");
+  ASSERT_TRUE(image.rename("file.new", "file").ok());
+  const auto late = image.begin_sync_directory("");
+  image.end_sync_directory(*late);
+  image.end_sync_directory(*early);
+  Rng rng(1);
+  image.lose_power(rng);
+  EXPECT_TRUE(image.find("file"));
+  EXPECT_FALSE(image.find("file.new"));
+}
+
 }  // namespace
 }  // namespace cairn::sim
