@@ -175,6 +175,69 @@ TEST_F(TopologyTest, ZonesAndServersAreDeclaredShownAndRemoved) {
             Errc::kPreconditionFailed);
 }
 
+TEST_F(TopologyTest, AnotherPoolTakesTheChunkserversThatBearItsTags) {
+  start_grouped(3);
+  auto request = pool_request("fast", true);
+  request.set_sets_tags(true);
+  request.add_tags("ssd");
+  request.set_copysets_per_chunkserver(6);
+  ASSERT_TRUE(put_pool(request).ok());
+  EXPECT_EQ(put_pool(request).code(), Errc::kAlreadyExists);
+  EXPECT_EQ(put_pool(pool_request("slow", false)).code(), Errc::kNotFound);
+  request = pool_request("bad", true);
+  request.set_replicas_count(9);
+  EXPECT_EQ(put_pool(request).code(), Errc::kInvalidArgument);
+
+  EXPECT_EQ(status().health(), "degraded") << "the pool waits for its chunkservers";
+  for (int i = 0; i < 3; ++i) {
+    add_grouped("s" + std::to_string(i)).start();
+  }
+  const auto is_registered = [&] {
+    return grouped(3).id != 0 && grouped(4).id != 0 && grouped(5).id != 0;
+  };
+  ASSERT_TRUE(world_.run_until(is_registered, 10s));
+  for (size_t i = 3; i < 6; ++i) ASSERT_TRUE(set_tags(grouped(i).id, {"ssd", "new"}).ok());
+  ASSERT_TRUE(wait_for_health("ok", 60s)) << status().DebugString();
+  const auto shown = topology();
+  ASSERT_EQ(shown.pools_size(), 2);
+  EXPECT_EQ(shown.pools(1).name(), "fast");
+  EXPECT_EQ(shown.pools(1).chunkservers_count(), 3u);
+  EXPECT_EQ(shown.pools(1).copysets_count(), 6u);
+
+  // Its volumes lie there and nowhere else.
+  wire::CreateVolumeRequest volume;
+  volume.set_name("v");
+  volume.set_size_bytes(kGiB);
+  volume.set_pool("fast");
+  const auto made = call<wire::CreateVolumeReply>(Method::kCreateVolume, volume);
+  ASSERT_TRUE(made.ok());
+  EXPECT_EQ(made->volume().pool(), "fast");
+  const auto segment = get_segment(made->volume().id(), 0, true);
+  ASSERT_TRUE(segment.ok());
+  std::vector<uint64_t> used;
+  for (const auto& chunk : segment->chunks()) used.push_back(chunk.copyset());
+  const auto copysets = get_copysets(used);
+  ASSERT_TRUE(copysets.ok());
+  for (const auto& copyset : copysets->copysets()) {
+    for (const auto& member : copyset.members()) EXPECT_GT(member.node(), 3u);
+  }
+
+  EXPECT_EQ(set_tags(grouped(4).id, {"new"}).code(), Errc::kPreconditionFailed);
+  request = pool_request("fast", false);
+  request.set_copysets_per_chunkserver(7);
+  EXPECT_EQ(put_pool(request).code(), Errc::kPreconditionFailed);
+  wire::RemovePoolRequest remove;
+  remove.set_name("fast");
+  EXPECT_EQ(call<wire::RemovePoolReply>(Method::kRemovePool, remove).code(),
+            Errc::kPreconditionFailed);
+  remove.set_name("default");
+  EXPECT_EQ(call<wire::RemovePoolReply>(Method::kRemovePool, remove).code(),
+            Errc::kPreconditionFailed);
+  restart_mds();
+  ASSERT_TRUE(wait_for_health("ok", 60s)) << status().DebugString();
+  EXPECT_EQ(topology().pools(1).copysets_count(), 6u);
+}
+
 TEST_F(TopologyTest, APoolWithoutCopysetsIsRemoved) {
   start_grouped(3);
   auto request = pool_request("later", true);
