@@ -518,12 +518,12 @@ TEST(Snapshots, ThatFailedAreSentAgainAfterAHeartbeat) {
   ASSERT_TRUE(
       storage.create_snapshot(group[1].applied(), conf_state_of(group[1].config()), {}).ok());
   ASSERT_TRUE(storage.compact(group[1].applied()).ok());
-  Message refusal = message_from(3, 1, MessageType::kAppendResponse, group[1].term().value());
-  refusal.reject = true;
   group.tick(1);
   group[1].report_unreachable(NodeId(3));
-  refusal.index = group[1].progress(NodeId(3))->next - 1;
-  ASSERT_TRUE(group[1].step(refusal).ok());
+  ASSERT_TRUE(
+      group[1]
+          .step(message_from(3, 1, MessageType::kHeartbeatResponse, group[1].term().value()))
+          .ok());
   ASSERT_EQ(group[1].progress(NodeId(3))->state, ProgressState::kSnapshot);
   group.settle();  // lost
   group[1].report_snapshot(NodeId(3), false);

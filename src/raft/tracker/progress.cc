@@ -91,6 +91,9 @@ bool Progress::maybe_decrease_to(LogIndex rejected, LogIndex hint) {
   }
   // While probing, only the last append is outstanding, so any other refusal is stale.
   if (next - 1 != rejected) return false;
+  // Nobody refuses what it has acknowledged but one that lost it, or began anew. Asked at once it
+  // would refuse at once, and so on without an end; the next heartbeat's answer lets a probe pass.
+  if (rejected <= match && !match.is_zero()) return false;
   next = std::max(std::min(rejected, hint + 1), match + 1);
   limit_sent_commit();
   paused = false;
