@@ -246,6 +246,7 @@ class Group {
   void adopt_snapshot(raft::Message& message, Epoch epoch);
   void reprobe_snapshots();
   io::Task<Status> wait_between_batches();
+  io::Task<Status> save_and_cut(Keep keep);
   void cut_log(raft::SnapshotPtr snapshot, Keep keep);
 
   GroupHost& host_;

@@ -59,16 +59,18 @@ io::Task<Status> Group::take_snapshot(Keep keep) {
     if (keep == Keep::kNothing && log_.base().index < last->metadata.index) cut_log(last, keep);
     co_return ok();
   }
+  // Until the log is cut: two files of one index would be written through each other.
   saving_ = true;
+  Status saved = co_await save_and_cut(keep);
+  saving_ = false;
+  progress_.notify_all();
+  co_return saved;
+}
+
+io::Task<Status> Group::save_and_cut(Keep keep) {
   // In the middle of a batch the state machine is ahead of applied_: the commands would come again.
-  if (Status free = co_await wait_between_batches(); !free) {
-    saving_ = false;
-    progress_.notify_all();
-    co_return free.error();
-  }
+  CO_TRY(co_await wait_between_batches());
   if (is_overtaken()) {
-    saving_ = false;
-    progress_.notify_all();
     co_return error(Errc::kUnavailable, "the leader's snapshot is about to be installed");
   }
   auto snapshot = std::make_shared<raft::Snapshot>();
@@ -79,8 +81,6 @@ io::Task<Status> Group::take_snapshot(Keep keep) {
   const uint64_t bytes_before = written_bytes_, entries_before = written_entries_;
 
   auto saved = co_await machine_.on_snapshot_save();
-  saving_ = false;
-  progress_.notify_all();
   if (!saved && is_refusal(saved.code())) co_return saved.error();
   if (!saved) {
     // The log stays whole (pitfall 21). What could not be made durable must not be relied on.
@@ -96,10 +96,8 @@ io::Task<Status> Group::take_snapshot(Keep keep) {
     co_return state.error();
   }
   CO_TRY(check_in_service());
-  if (installing_ || is_overtaken() ||
-      snapshot->metadata.index <= log_.last_snapshot()->metadata.index) {
-    co_return ok();
-  }
+  if (installing_ || is_overtaken()) co_return ok();
+  CHECK(snapshot->metadata.index > log_.last_snapshot()->metadata.index, "one save at a time");
   snapshot->data = encode(*state);
   written_bytes_ -= std::min(written_bytes_, bytes_before);
   written_entries_ -= std::min(written_entries_, entries_before);

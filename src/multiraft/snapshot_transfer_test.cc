@@ -81,6 +81,29 @@ TEST_F(SnapshotTransfer, AStateInAFileIsRecoveredAfterARestart) {
   for (auto& m : bed_->members) EXPECT_LE(files(*m).size(), 1u);
 }
 
+// (Raft profile of the simulator, seed 739.)
+TEST_F(SnapshotTransfer, NoSecondSaveBeginsWhileTheFileOfTheFirstIsWritten) {
+  begin();
+  write(20);
+  Member& member = *leader_;
+  member.machine().disk().set_slowness(100);
+  std::optional<Status> first, second;
+  const auto has_begun = [&, before = member.ledger().saves] {
+    return member.ledger().saves > before;
+  };
+  member.machine().spawn(TestBed::store(member.node()->snapshot(), &first));
+  ASSERT_TRUE(bed_->world.run_until(has_begun, 10s));
+  ASSERT_FALSE(first.has_value());
+  member.machine().spawn(TestBed::store(member.node()->snapshot(), &second));
+  ASSERT_TRUE(bed_->world.run_until([&] { return first.has_value() && second.has_value(); }, 10s));
+  member.machine().disk().set_slowness(1);
+  EXPECT_TRUE(first->ok());
+  EXPECT_EQ(second->code(), Errc::kUnavailable);
+  EXPECT_EQ(member.node()->status().error, "");
+  write(5);
+  ASSERT_TRUE(same_everywhere());
+}
+
 TEST_F(SnapshotTransfer, ATransferThatIsBrokenOffGoesOnWhereItStood) {
   begin();
   Member& behind = leave_one_behind();
