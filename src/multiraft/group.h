@@ -180,6 +180,7 @@ class Group {
   io::Task<Status> apply_refused(std::vector<Command>* commands, Error reason);
   void note_refusal(const Error& reason);
   io::Task<Status> apply_commands(std::vector<Command> commands);
+  io::Task<Status> remember_change(LogIndex index);
   Status apply_marker(const raft::Entry& entry);
   Result<Status> apply_conf_change(const raft::Entry& entry);
   void resolve_proposals(Term term, LogIndex index, const Status& outcome);

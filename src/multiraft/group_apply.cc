@@ -50,6 +50,7 @@ io::Task<Status> Group::apply_entries(raft::Entries entries) {
       continue;
     }
     CO_TRY(co_await apply_commands(std::exchange(commands, {})));
+    if (entry.type != raft::EntryType::kNormal) CO_TRY(co_await remember_change(entry.index));
     CO_TRY(apply_marker(entry));
   }
   co_return co_await apply_commands(std::move(commands));
@@ -124,6 +125,16 @@ Status Group::apply_marker(const raft::Entry& entry) {
   return ok();
 }
 
+// Once a configuration is in force those that it leaves out may go. A restarted member that has
+// forgotten that the change is committed would campaign under the one before, and need their votes.
+io::Task<Status> Group::remember_change(LogIndex index) {
+  if (written_commit_ >= index) co_return ok();
+  written_commit_ = index;
+  write_hard_state();
+  CO_TRY(co_await host_.wait_durable(last_written_));
+  co_return check_in_service();
+}
+
 Result<Status> Group::apply_conf_change(const raft::Entry& entry) {
   raft::ConfChangeV2 change = TRY(raft::decode_conf_change(entry.head.view()));
   // The core has taken a snapshot's configuration meanwhile, of which this change is a part.
@@ -133,9 +144,12 @@ Result<Status> Group::apply_conf_change(const raft::Entry& entry) {
   if (!configuration) return Status(configuration.error());
   configuration_ = *configuration;
   configured_at_ = host_.env().clock.now();
-  const bool adds = std::ranges::any_of(change.changes, [](const raft::ConfChangeSingle& c) {
-    return c.type != raft::ConfChangeType::kRemove;
-  });
+  // Whoever leaves the outgoing half as a learner is one from here on, and a voter in a snapshot of
+  // the joint configuration, which one that began anew does not take.
+  const bool adds = change.leaves_joint() ||
+                    std::ranges::any_of(change.changes, [](const raft::ConfChangeSingle& c) {
+                      return c.type != raft::ConfChangeType::kRemove;
+                    });
   if (adds) log_.need_snapshot_from(entry.index);
   machine_.on_configuration_committed(configuration_);
   greet_members();

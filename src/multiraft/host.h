@@ -74,8 +74,10 @@ class Host final : private GroupHost,
   /// more, also after a restart. Its Node is gone when this returns, and its state machine is no
   /// longer called; what that has on the disk stays for HostOptions::removed_data_kept and goes
   /// then by the recycler (without one: by the host's owner). Also for a group that is out of
-  /// service. A member is removed from its group first: whom the others count on is missed.
-  /// Errors: kNotFound. kUnavailable: something else is being done to the group. kIo.
+  /// service. A member is removed from its group first: whom the others count on is missed. And
+  /// most of those who vote without it have reached the epoch of that change (NodeStatus::epoch):
+  /// one that does not know of it yet needs the old members to be elected. Errors: kNotFound.
+  /// kUnavailable: something else is being done to the group. kIo.
   io::Task<Status> remove(GroupId id);
   /// Groups whose data waits to be deleted.
   std::vector<GroupId> removed() const;

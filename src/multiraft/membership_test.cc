@@ -125,6 +125,35 @@ TEST_F(Membership, OneJointChangeReplacesEveryMember) {
   EXPECT_EQ(leader_->ledger().values.size(), 15u);
 }
 
+// A restarted member campaigns under the configuration that it has applied: if it had forgotten
+// that the last change is committed it would ask those who are gone. (Raft profile of the
+// simulator, seed 284.)
+TEST_F(Membership, NobodyNeedsTheReplacedMembersAgainAfterAPowerLoss) {
+  begin(6, 3);
+  write(5);
+  for (uint64_t i = 4; i <= 6; ++i) bed_->join(bed_->member(i));
+  ASSERT_TRUE(set(nodes({4, 5, 6})).ok());
+  leader_ = &bed_->wait_leader();
+  const Epoch epoch = leader_->node()->status().epoch;
+  const auto all_know = [&] {
+    for (uint64_t i = 4; i <= 6; ++i) {
+      if (bed_->member(i).node()->status().epoch < epoch) return false;
+    }
+    return true;
+  };
+  ASSERT_TRUE(bed_->world.run_until(all_know, 30s));
+  for (uint64_t i = 4; i <= 6; ++i) bed_->member(i).crash(sim::CrashKind::kPowerLoss);
+  for (uint64_t i = 1; i <= 3; ++i) {
+    Member& old = bed_->member(i);
+    ASSERT_TRUE(bed_->world.run(old.machine(), old.raft().remove(kGroup)).ok());
+  }
+  for (uint64_t i = 4; i <= 6; ++i) bed_->member(i).start();
+  ASSERT_TRUE(bed_->world.run_until([&] { return bed_->all_open(); }, 10s));
+  leader_ = &bed_->wait_leader();
+  write(1);
+  ASSERT_TRUE(same_on({4, 5, 6}));
+}
+
 TEST_F(Membership, ALeaderThatIsRemovedTellsItsCallerAndAnotherLeads) {
   begin(3, 3);
   Member& old = *leader_;
