@@ -1,7 +1,5 @@
 #include "sim/cluster/nemesis.h"
 
-#include <cmath>
-
 namespace cairn::sim {
 
 Nemesis::Nemesis(World& world, Cluster& cluster, std::vector<Host*> clients, FaultRates rates)
@@ -9,39 +7,15 @@ Nemesis::Nemesis(World& world, Cluster& cluster, std::vector<Host*> clients, Fau
       cluster_(cluster),
       clients_(std::move(clients)),
       rates_(rates),
-      rng_(world.fork_rng()) {}
-
-Nemesis::~Nemesis() {
-  for (const EventId id : pending_) world_.cancel(id);
-}
+      strikes_(world),
+      rng_(strikes_.rng()) {}
 
 void Nemesis::log(const std::string& what) {
   world_.logger("nemesis").info(what);
 }
 
-void Nemesis::after(Duration delay, std::function<void()> work) {
-  auto id = std::make_shared<EventId>(0);
-  *id = world_.after(delay, [this, id, work = std::move(work)] {
-    pending_.erase(*id);
-    work();
-  });
-  pending_.insert(*id);
-}
-
-void Nemesis::schedule(Duration mean, Strike strike) {
-  if (mean == Duration::zero()) return;
-  const double wait = -std::log(1.0 - rng_.unit()) * static_cast<double>(mean.count());
-  after(Duration(static_cast<int64_t>(wait)), [this, mean, strike] {
-    ++strikes_count_;
-    (this->*strike)();
-    schedule(mean, strike);
-  });
-}
-
-Duration Nemesis::between(Duration low, Duration high) {
-  high = std::max(low, high);
-  return Duration(
-      rng_.between(static_cast<uint64_t>(low.count()), static_cast<uint64_t>(high.count())));
+void Nemesis::schedule(Duration mean, void (Nemesis::*strike)()) {
+  strikes_.every(mean, [this, strike] { (this->*strike)(); });
 }
 
 std::vector<ServerNode*> Nemesis::leaders() {
@@ -91,8 +65,7 @@ void Nemesis::begin() {
 }
 
 void Nemesis::heal() {
-  for (const EventId id : pending_) world_.cancel(id);
-  pending_.clear();
+  strikes_.stop();
   world_.fabric().set_frame_faults({});
   world_.fabric().set_model({});
   world_.fabric().heal_all();
@@ -140,7 +113,7 @@ void Nemesis::black_out() {
   };
   if (rng_.chance(0.5)) return strike();
   // With slow disks there is more in flight that may be lost.
-  const double factor = draw_slowness(rates_.slowness_max / 10, rates_.slowness_max);
+  const double factor = strikes_.draw_slowness(rates_.slowness_max / 10, rates_.slowness_max);
   for (ServerNode* server : cluster_.servers()) slow_down(*server, factor);
   after(between(50ms, 1s), strike);
 }
@@ -159,7 +132,7 @@ std::set<std::pair<GroupId, std::string>> Nemesis::leaderships() {
 void Nemesis::ambush() {
   // An election is when little is on the disks and much has been promised: one is provoked while
   // the disks are slow, and whoever took part is struck as soon as it is won.
-  const double factor = draw_slowness(1, rates_.slowness_max);
+  const double factor = strikes_.draw_slowness(1, rates_.slowness_max);
   for (ServerNode* server : cluster_.servers()) slow_down(*server, factor);
   const auto leading = leaders();
   if (leading.empty()) return;
@@ -188,21 +161,16 @@ void Nemesis::estrange() {
   ServerNode& server = *leading[rng_.below(leading.size())];
   if (server.host().is_paused()) return;
   log("estrange " + server.host().name());
+  std::vector<Host*> others;
   for (ServerNode* other : cluster_.servers()) {
-    if (other != &server) world_.fabric().cut_both(server.host(), other->host());
+    if (other != &server) others.push_back(&other->host());
   }
   server.host().pause();
   const Duration paused = between(500ms, 2s);
   after(paused, [&server] {
     if (server.is_up()) server.host().resume();
   });
-  after(paused + between(200ms, 2s), [this, &server] {
-    for (ServerNode* other : cluster_.servers()) {
-      if (other == &server) continue;
-      world_.fabric().heal(server.host(), other->host());
-      world_.fabric().heal(other->host(), server.host());
-    }
-  });
+  strikes_.split_for({&server.host()}, others, paused + between(200ms, 2s));
 }
 
 void Nemesis::pause() {
@@ -217,21 +185,16 @@ void Nemesis::pause() {
   });
 }
 
-double Nemesis::draw_slowness(double low, double high) {
-  // By magnitudes: a little slow and hardly moving are different worlds.
-  return low * std::exp(rng_.unit() * std::log(std::max(high / low, 1.0)));
-}
-
 void Nemesis::slow_down(ServerNode& server, double factor) {
   log("slow disk on " + server.host().name() + ", by " + std::to_string(factor));
-  server.host().disk().set_slowness(factor);
-  after(between(100ms, 5s), [&server] { server.host().disk().set_slowness(1.0); });
+  strikes_.slow_disk_for(server.host().disk(), factor, between(100ms, 5s));
 }
 
 void Nemesis::slow_disks() {
-  if (!rng_.chance(0.3)) return slow_down(pick_server(), draw_slowness(1, rates_.slowness_max));
+  if (!rng_.chance(0.3))
+    return slow_down(pick_server(), strikes_.draw_slowness(1, rates_.slowness_max));
   for (ServerNode* server : cluster_.servers()) {
-    slow_down(*server, draw_slowness(1, rates_.slowness_max));
+    slow_down(*server, strikes_.draw_slowness(1, rates_.slowness_max));
   }
 }
 
@@ -251,20 +214,9 @@ void Nemesis::partition() {
     for (Host* host : hosts) (rng_.chance(0.35) ? inside : outside).push_back(host);
   }
   std::string names;
-  for (Host* a : inside) {
-    names += " " + a->name();
-    for (Host* b : outside) world_.fabric().cut_both(*a, *b);
-  }
+  for (Host* host : inside) names += " " + host->name();
   log("partition of" + names);
-  after(between(50ms, rates_.partition_max), [this, inside, outside] {
-    log("partition heals");
-    for (Host* a : inside) {
-      for (Host* b : outside) {
-        world_.fabric().heal(*a, *b);
-        world_.fabric().heal(*b, *a);
-      }
-    }
-  });
+  strikes_.split_for(inside, outside, between(50ms, rates_.partition_max));
 }
 
 void Nemesis::cut_some() {
@@ -275,9 +227,7 @@ void Nemesis::cut_some() {
     Host* to = hosts[rng_.below(hosts.size())];
     if (from == to) continue;
     log("cut " + from->name() + " -> " + to->name());
-    world_.fabric().cut(*from, *to);
-    after(between(50ms, rates_.partition_max),
-          [this, from, to] { world_.fabric().heal(*from, *to); });
+    strikes_.cut_for(*from, *to, between(50ms, rates_.partition_max));
   }
 }
 
@@ -287,9 +237,8 @@ void Nemesis::slow_a_link() {
   Host* to = hosts[rng_.below(hosts.size())];
   if (from == to) return;
   log("slow link " + from->name() + " -> " + to->name());
-  world_.fabric().set_extra_delay(*from, *to, between(1ms, rates_.slow_link_max));
-  after(between(100ms, 5s),
-        [this, from, to] { world_.fabric().set_extra_delay(*from, *to, Duration::zero()); });
+  const Duration delay = between(1ms, rates_.slow_link_max);
+  strikes_.slow_link_for(*from, *to, delay, between(100ms, 5s));
 }
 
 void Nemesis::reset_some() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sim/cluster/cluster.h"
+#include "sim/io/strikes.h"
 
 namespace cairn::sim {
 
@@ -15,7 +16,6 @@ class Nemesis {
  public:
   /// `clients` are never crashed, but are cut off like everyone.
   Nemesis(World& world, Cluster& cluster, std::vector<Host*> clients, FaultRates rates);
-  ~Nemesis();
   Nemesis(const Nemesis&) = delete;
   Nemesis& operator=(const Nemesis&) = delete;
 
@@ -26,13 +26,12 @@ class Nemesis {
   /// Strikes no more and undoes everything: hosts up and running, network and disks as at first.
   void heal();
 
-  uint64_t strikes_count() const { return strikes_count_; }
+  uint64_t strikes_count() const { return strikes_.count(); }
 
  private:
-  using Strike = void (Nemesis::*)();
-  void schedule(Duration mean, Strike strike);
-  void after(Duration delay, std::function<void()> work);
-  Duration between(Duration low, Duration high);
+  void schedule(Duration mean, void (Nemesis::*strike)());
+  void after(Duration delay, std::function<void()> work) { strikes_.after(delay, std::move(work)); }
+  Duration between(Duration low, Duration high) { return strikes_.between(low, high); }
   ServerNode& pick_server();
   std::vector<ServerNode*> leaders();
   std::vector<Host*> all_hosts();
@@ -50,7 +49,6 @@ class Nemesis {
   void partition();
   void cut_some();
   void slow_disks();
-  double draw_slowness(double low, double high);
   void slow_down(ServerNode& server, double factor);
   void slow_a_link();
   void reset_some();
@@ -59,10 +57,9 @@ class Nemesis {
   Cluster& cluster_;
   const std::vector<Host*> clients_;
   const FaultRates rates_;
-  Rng rng_;
+  Strikes strikes_;
+  Rng& rng_;
   std::function<void()> before_crash_;
-  std::set<EventId> pending_;  ///< strikes and undoings to come
-  uint64_t strikes_count_ = 0;
 };
 
 }  // namespace cairn::sim

@@ -1,5 +1,7 @@
 #include "sim/cluster/plan.h"
 
+#include "sim/io/strikes.h"
+
 namespace cairn::sim {
 
 namespace {
@@ -45,11 +47,6 @@ void draw_network_faults(Rng& rng, FaultRates& faults) {
   faults.mds_too |= rng.chance(0.5);
 }
 
-std::string describe(const char* name, Duration mean) {
-  if (mean == Duration::zero()) return "";
-  return std::string(" ") + name + " every " + std::to_string(to_ms(mean)) + "ms";
-}
-
 }  // namespace
 
 Plan draw_plan(Rng& rng, Profile profile) {
@@ -90,20 +87,15 @@ std::string describe(const Plan& plan) {
   const FaultRates& f = plan.faults;
   std::string text = std::to_string(plan.shape.clients_count) + " clients, " +
                      std::to_string(to_ms(plan.chaos)) + "ms of chaos:";
-  text += describe("power loss", f.power_loss) + describe("kill", f.kill) +
-          describe("pause", f.pause) + describe("partition", f.partition) +
-          describe("one-way cut", f.one_way) + describe("slow disk", f.slow_disk) +
-          describe("slow link", f.slow_link) + describe("reset", f.reset) +
-          describe("blackout", f.blackout) + describe("estranged leader", f.estrange) +
-          describe("ambush", f.ambush);
-  const auto percent = [&](const char* name, double chance) {
-    if (chance > 0) {
-      text += std::string(" ") + name + " " + std::to_string(chance * 100).substr(0, 4) + "%";
-    }
-  };
-  percent("drop", f.frames.drop);
-  percent("duplicate", f.frames.duplicate);
-  percent("delay", f.frames.delay);
+  text += describe_rate("power loss", f.power_loss) + describe_rate("kill", f.kill) +
+          describe_rate("pause", f.pause) + describe_rate("partition", f.partition) +
+          describe_rate("one-way cut", f.one_way) + describe_rate("slow disk", f.slow_disk) +
+          describe_rate("slow link", f.slow_link) + describe_rate("reset", f.reset) +
+          describe_rate("blackout", f.blackout) + describe_rate("estranged leader", f.estrange) +
+          describe_rate("ambush", f.ambush);
+  text += describe_chance("drop", f.frames.drop);
+  text += describe_chance("duplicate", f.frames.duplicate);
+  text += describe_chance("delay", f.frames.delay);
   if (f.drift_ppm_max > 0) text += " drift " + std::to_string(f.drift_ppm_max) + "ppm";
   return text;
 }

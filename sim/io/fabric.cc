@@ -37,6 +37,23 @@ void Fabric::heal(const Host& from, const Host& to) {
   resend_held(*hosts[from.number() - 1], *hosts[to.number() - 1]);
 }
 
+void Fabric::heal_both(const Host& a, const Host& b) {
+  heal(a, b);
+  heal(b, a);
+}
+
+void Fabric::split(const std::vector<Host*>& side, const std::vector<Host*>& other) {
+  for (const Host* a : side) {
+    for (const Host* b : other) cut_both(*a, *b);
+  }
+}
+
+void Fabric::join(const std::vector<Host*>& side, const std::vector<Host*>& other) {
+  for (const Host* a : side) {
+    for (const Host* b : other) heal_both(*a, *b);
+  }
+}
+
 void Fabric::heal_all() {
   extra_delays_.clear();
   const auto cuts = cuts_;

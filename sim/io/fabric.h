@@ -85,6 +85,10 @@ class Fabric {
   void cut(const Host& from, const Host& to);
   void cut_both(const Host& a, const Host& b);
   void heal(const Host& from, const Host& to);
+  void heal_both(const Host& a, const Host& b);
+  /// Every host of the one side from every host of the other.
+  void split(const std::vector<Host*>& side, const std::vector<Host*>& other);
+  void join(const std::vector<Host*>& side, const std::vector<Host*>& other);
   /// Cuts and extra delays.
   void heal_all();
   bool is_cut(const Host& from, const Host& to) const;
