@@ -1,7 +1,5 @@
 #include "sim/raft/raft_nemesis.h"
 
-#include <cmath>
-
 #include "base/crc32c.h"
 
 namespace cairn::sim {
@@ -15,47 +13,24 @@ io::Task<void> snapshot_of(multiraft::Node* node) {
 }  // namespace
 
 RaftNemesis::RaftNemesis(World& world, std::vector<std::unique_ptr<RaftMember>>& members,
-                         RunContext& context)
+                         RunContext& context, RaftOperator& op)
     : world_(world),
       members_(members),
       context_(context),
+      operator_(op),
       rates_(context.plan.faults),
       timeout_(context.plan.timeout()),
-      rng_(world.fork_rng()),
+      strikes_(world),
+      rng_(strikes_.rng()),
       victim_(members[rng_.below(members.size())].get()) {}
-
-RaftNemesis::~RaftNemesis() {
-  for (const EventId id : pending_) world_.cancel(id);
-}
 
 void RaftNemesis::note(const std::string& what, const std::string& whom) {
   context_.count("strike: " + what);
   world_.logger("nemesis").info(whom.empty() ? what : what + " on " + whom);
 }
 
-void RaftNemesis::after(Duration delay, std::function<void()> work) {
-  auto id = std::make_shared<EventId>(0);
-  *id = world_.after(delay, [this, id, work = std::move(work)] {
-    pending_.erase(*id);
-    work();
-  });
-  pending_.insert(*id);
-}
-
-void RaftNemesis::schedule(Duration mean, Strike strike) {
-  if (mean == Duration::zero()) return;
-  const double wait = -std::log(1.0 - rng_.unit()) * static_cast<double>(mean.count());
-  after(Duration(static_cast<int64_t>(wait)), [this, mean, strike] {
-    ++strikes_count_;
-    (this->*strike)();
-    schedule(mean, strike);
-  });
-}
-
-Duration RaftNemesis::between(Duration low, Duration high) {
-  high = std::max(low, high);
-  return Duration(
-      rng_.between(static_cast<uint64_t>(low.count()), static_cast<uint64_t>(high.count())));
+void RaftNemesis::schedule(Duration mean, void (RaftNemesis::*strike)()) {
+  strikes_.every(mean, [this, strike] { (this->*strike)(); });
 }
 
 Duration RaftNemesis::timeouts(double low, double high) {
@@ -107,12 +82,12 @@ void RaftNemesis::begin() {
   schedule(rates_.corruption, &RaftNemesis::corrupt);
   schedule(rates_.snapshot, &RaftNemesis::take_snapshot);
   schedule(rates_.transfer, &RaftNemesis::transfer);
+  schedule(rates_.conf_change, &RaftNemesis::change_members);
   supervise();
 }
 
 void RaftNemesis::heal() {
-  for (const EventId id : pending_) world_.cancel(id);
-  pending_.clear();
+  strikes_.stop();
   context_.writes_held = false;
   world_.fabric().set_frame_faults({});
   world_.fabric().set_model({});
@@ -280,8 +255,7 @@ void RaftNemesis::bridge() {
   context_.writes_held = true;
   after(timeouts(6, 8), [this, leader, candidate] {
     context_.writes_held = false;
-    world_.fabric().heal(leader->host(), candidate->host());
-    world_.fabric().heal(candidate->host(), leader->host());
+    world_.fabric().heal_both(leader->host(), candidate->host());
   });
 }
 
@@ -295,10 +269,8 @@ void RaftNemesis::restart_again(RaftMember& judge, RaftMember& leader, int times
     after(timeouts(0.01, 0.1), [&judge] {
       if (!judge.is_up()) judge.start();
     });
-    after(timeouts(0.5, 1), [this, &judge, &leader] {
-      world_.fabric().heal(leader.host(), judge.host());
-      world_.fabric().heal(judge.host(), leader.host());
-    });
+    after(timeouts(0.5, 1),
+          [this, &judge, &leader] { world_.fabric().heal_both(leader.host(), judge.host()); });
   }
   after(timeouts(1.2, 2),
         [this, &judge, &leader, times] { restart_again(judge, leader, times - 1); });
@@ -307,16 +279,11 @@ void RaftNemesis::restart_again(RaftMember& judge, RaftMember& leader, int times
 // ---- network
 
 void RaftNemesis::cut_off(RaftMember& member, Duration duration) {
+  std::vector<Host*> others;
   for (auto& other : members_) {
-    if (other.get() != &member) world_.fabric().cut_both(member.host(), other->host());
+    if (other.get() != &member) others.push_back(&other->host());
   }
-  after(duration, [this, &member] {
-    for (auto& other : members_) {
-      if (other.get() == &member) continue;
-      world_.fabric().heal(member.host(), other->host());
-      world_.fabric().heal(other->host(), member.host());
-    }
-  });
+  strikes_.split_for({&member.host()}, others, duration);
 }
 
 void RaftNemesis::partition() {
@@ -333,17 +300,7 @@ void RaftNemesis::partition() {
     if (is_inside) names += " " + member->host().name();
   }
   note("partition", names);
-  for (Host* a : inside) {
-    for (Host* b : outside) world_.fabric().cut_both(*a, *b);
-  }
-  after(between(timeout_ / 4, rates_.partition_max), [this, inside, outside] {
-    for (Host* a : inside) {
-      for (Host* b : outside) {
-        world_.fabric().heal(*a, *b);
-        world_.fabric().heal(*b, *a);
-      }
-    }
-  });
+  strikes_.split_for(inside, outside, between(timeout_ / 4, rates_.partition_max));
 }
 
 /// One leader after the other is cut off with what it has just begun, and comes back when the next
@@ -377,9 +334,7 @@ void RaftNemesis::cut_some() {
     Host* to = &members_[rng_.below(members_.size())]->host();
     if (from == to) continue;
     if (rng_.chance(0.5)) std::swap(from, to);
-    world_.fabric().cut(*from, *to);
-    after(between(timeout_ / 4, rates_.partition_max),
-          [this, from, to] { world_.fabric().heal(*from, *to); });
+    strikes_.cut_for(*from, *to, between(timeout_ / 4, rates_.partition_max));
   }
 }
 
@@ -388,9 +343,8 @@ void RaftNemesis::slow_a_link() {
   Host* to = &members_[rng_.below(members_.size())]->host();
   if (from == to) return;
   note("slow link", from->name());
-  world_.fabric().set_extra_delay(*from, *to, between(timeout_ / 100, rates_.slow_link_max));
-  after(timeouts(0.5, 10),
-        [this, from, to] { world_.fabric().set_extra_delay(*from, *to, Duration::zero()); });
+  const Duration delay = between(timeout_ / 100, rates_.slow_link_max);
+  strikes_.slow_link_for(*from, *to, delay, timeouts(0.5, 10));
 }
 
 void RaftNemesis::reset_some() {
@@ -404,11 +358,9 @@ void RaftNemesis::reset_some() {
 // ---- disks
 
 void RaftNemesis::slow_down(RaftMember& member) {
-  // By magnitudes: a little slow and hardly moving are different worlds.
-  const double factor = std::exp(rng_.unit() * std::log(rates_.slowness_max));
+  const double factor = strikes_.draw_slowness(1, rates_.slowness_max);
   note("slow disk", member.host().name());
-  member.host().disk().set_slowness(factor);
-  after(timeouts(0.3, 8), [&member] { member.host().disk().set_slowness(1.0); });
+  strikes_.slow_disk_for(member.host().disk(), factor, timeouts(0.3, 8));
 }
 
 void RaftNemesis::slow_disks() {
@@ -521,6 +473,21 @@ void RaftNemesis::take_snapshot() {
   member.host().spawn(snapshot_of(node));
 }
 
-void RaftNemesis::transfer() {}
+void RaftNemesis::transfer() {
+  RaftMember* old = operator_.hand_over();
+  if (!old || !rng_.chance(0.4)) return;
+  // It does not hear of its successor, and whoever is with it goes on asking it.
+  after(timeouts(0, 0.05), [this, old] {
+    note("deaf after a transfer", old->host().name());
+    const Duration duration = timeouts(0.5, 2);
+    for (auto& other : members_) {
+      if (other.get() != old) strikes_.cut_for(other->host(), old->host(), duration);
+    }
+  });
+}
+
+void RaftNemesis::change_members() {
+  operator_.change_something();
+}
 
 }  // namespace cairn::sim

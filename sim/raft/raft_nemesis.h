@@ -12,27 +12,27 @@
 #include <string>
 #include <vector>
 
-#include "sim/raft/member.h"
+#include "sim/io/strikes.h"
+#include "sim/raft/raft_operator.h"
 
 namespace cairn::sim {
 
 class RaftNemesis {
  public:
-  RaftNemesis(World& world, std::vector<std::unique_ptr<RaftMember>>& members, RunContext& context);
-  ~RaftNemesis();
+  RaftNemesis(World& world, std::vector<std::unique_ptr<RaftMember>>& members, RunContext& context,
+              RaftOperator& op);
   RaftNemesis(const RaftNemesis&) = delete;
   RaftNemesis& operator=(const RaftNemesis&) = delete;
 
   void begin();
   /// Strikes no more and undoes everything: hosts up and running, network and disks as at first.
   void heal();
-  uint64_t strikes_count() const { return strikes_count_; }
+  uint64_t strikes_count() const { return strikes_.count(); }
 
  private:
-  using Strike = void (RaftNemesis::*)();
-  void schedule(Duration mean, Strike strike);
-  void after(Duration delay, std::function<void()> work);
-  Duration between(Duration low, Duration high);
+  void schedule(Duration mean, void (RaftNemesis::*strike)());
+  void after(Duration delay, std::function<void()> work) { strikes_.after(delay, std::move(work)); }
+  Duration between(Duration low, Duration high) { return strikes_.between(low, high); }
   Duration timeouts(double low, double high);
   RaftMember& pick_member();
   std::vector<RaftMember*> leaders();
@@ -71,16 +71,17 @@ class RaftNemesis {
 
   void take_snapshot();
   void transfer();
+  void change_members();
 
   World& world_;
   std::vector<std::unique_ptr<RaftMember>>& members_;
   RunContext& context_;
+  RaftOperator& operator_;
   const RaftFaultRates rates_;
   const Duration timeout_;
-  Rng rng_;
+  Strikes strikes_;
+  Rng& rng_;
   RaftMember* const victim_;  ///< the one whose log may rot
-  std::set<EventId> pending_;
-  uint64_t strikes_count_ = 0;
 };
 
 }  // namespace cairn::sim

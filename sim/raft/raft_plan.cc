@@ -1,5 +1,7 @@
 #include "sim/raft/raft_plan.h"
 
+#include "sim/io/strikes.h"
+
 namespace cairn::sim {
 
 namespace {
@@ -26,11 +28,12 @@ class Dice {
 };
 
 void draw_groups(Rng& rng, RaftPlan& plan) {
+  plan.hosts_count = static_cast<uint32_t>(rng.between(kRaftHostsMin, kRaftHostsMax));
   const uint64_t groups_count = rng.between(1, 3);
   for (uint64_t id = 1; id <= groups_count; ++id) {
     RaftGroupShape group{.id = GroupId(id), .voters = {}};
     std::vector<NodeId> hosts;
-    for (uint64_t node = 1; node <= kRaftHostsCount; ++node) hosts.emplace_back(node);
+    for (uint64_t node = 1; node <= plan.hosts_count; ++node) hosts.emplace_back(node);
     const size_t members_count = rng.chance(0.6) ? 3 : 5;
     while (group.voters.size() < members_count) {
       const size_t at = rng.below(hosts.size());
@@ -52,6 +55,16 @@ void draw_options(Rng& rng, Dice& dice, RaftPlan& plan) {
   raft.retained_log_entries = rng.between(1, raft.snapshot_log_entries);
   raft.snapshot_check_interval = dice.span(0.3, 2);
   raft.snapshot_retry_delay = dice.span(0.2, 1);
+  raft.caught_up_lag_entries = rng.chance(0.5) ? 0 : rng.between(1, 50);
+  raft.catch_up_stall_max = dice.span(4, 12);
+  raft.removed_data_kept = dice.span(1, 20);
+  // A snapshot is inline, a file of one piece, or of many.
+  raft.snapshot_inline_bytes_max = 256;
+  plan.snapshot_filler_bytes = rng.chance(0.5) ? rng.between(500, 3'000) : 0;
+  raft.snapshot_piece_bytes = static_cast<uint32_t>(rng.chance(0.5) ? rng.between(100, 500) : 4096);
+  raft.snapshot_piece_timeout = dice.span(0.3, 1);
+  raft.snapshot_sends_max = rng.between(1, 3);
+  raft.snapshot_receives_max = rng.between(1, 2);
   wal::WalOptions& wal = plan.wal;
   wal.segment_bytes = 256 * kKiB;
   wal.wal_bytes_max = rng.between(3, 8) * wal.segment_bytes;
@@ -95,11 +108,6 @@ void draw_network_faults(Rng& rng, Dice& dice, RaftFaultRates& faults) {
   if (rng.chance(0.3)) faults.spike_chance = 0.01;
 }
 
-std::string describe(const char* name, Duration mean) {
-  if (mean == Duration::zero()) return "";
-  return std::string(" ") + name + " every " + std::to_string(to_ms(mean)) + "ms";
-}
-
 }  // namespace
 
 RaftPlan draw_raft_plan(Rng& rng, bool quiet) {
@@ -120,6 +128,7 @@ RaftPlan draw_raft_plan(Rng& rng, bool quiet) {
   plan.faults.snapshot = dice.sometimes(0.4, 1, 8);
   plan.faults.transfer = dice.sometimes(0.5, 1, 8);
   plan.faults.conf_change = dice.sometimes(0.5, 1, 8);
+  plan.voters_min = rng.between(1, 3);
   if (!quiet) {
     draw_host_faults(rng, dice, plan.faults);
     // Writes that overtake each other, or disks that hardly move.
@@ -130,6 +139,7 @@ RaftPlan draw_raft_plan(Rng& rng, bool quiet) {
     }
     draw_network_faults(rng, dice, plan.faults);
   }
+  if (plan.faults.corruption > Duration::zero()) plan.voters_min = 3;
   return plan;
 }
 
@@ -139,26 +149,22 @@ std::string describe(const RaftPlan& plan) {
   for (const RaftGroupShape& group : plan.groups) {
     text += " " + std::to_string(group.voters.size());
   }
+  text += " on " + std::to_string(plan.hosts_count) + " hosts";
   text += ", election timeout " + std::to_string(to_ms(plan.timeout())) + "ms, " +
           std::to_string(to_ms(plan.chaos)) + "ms of chaos:";
-  text += describe("power loss", f.power_loss) + describe("kill", f.kill) +
-          describe("blackout", f.blackout) + describe("ambush", f.ambush) +
-          describe("pause", f.pause) + describe("estranged leader", f.estrange) +
-          describe("bridge", f.bridge) + describe("partition", f.partition) +
-          describe("one-way cut", f.one_way) + describe("slow disk", f.slow_disk) +
-          describe("slow link", f.slow_link) + describe("reset", f.reset) +
-          describe("disk error", f.disk_error) + describe("disk hang", f.disk_hang) +
-          describe("full disk", f.full_disk) + describe("corruption", f.corruption) +
-          describe("snapshot", f.snapshot) + describe("transfer", f.transfer) +
-          describe("configuration change", f.conf_change);
-  const auto percent = [&](const char* name, double chance) {
-    if (chance > 0) {
-      text += std::string(" ") + name + " " + std::to_string(chance * 100).substr(0, 4) + "%";
-    }
-  };
-  percent("drop", f.frames.drop);
-  percent("duplicate", f.frames.duplicate);
-  percent("delay", f.frames.delay);
+  text += describe_rate("power loss", f.power_loss) + describe_rate("kill", f.kill) +
+          describe_rate("blackout", f.blackout) + describe_rate("ambush", f.ambush) +
+          describe_rate("pause", f.pause) + describe_rate("estranged leader", f.estrange) +
+          describe_rate("bridge", f.bridge) + describe_rate("partition", f.partition) +
+          describe_rate("one-way cut", f.one_way) + describe_rate("slow disk", f.slow_disk) +
+          describe_rate("slow link", f.slow_link) + describe_rate("reset", f.reset) +
+          describe_rate("disk error", f.disk_error) + describe_rate("disk hang", f.disk_hang) +
+          describe_rate("full disk", f.full_disk) + describe_rate("corruption", f.corruption) +
+          describe_rate("snapshot", f.snapshot) + describe_rate("transfer", f.transfer) +
+          describe_rate("configuration change", f.conf_change);
+  text += describe_chance("drop", f.frames.drop);
+  text += describe_chance("duplicate", f.frames.duplicate);
+  text += describe_chance("delay", f.frames.delay);
   if (f.drift_ppm_max > 0) text += " drift " + std::to_string(f.drift_ppm_max) + "ppm";
   return text;
 }

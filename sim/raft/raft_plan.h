@@ -18,12 +18,13 @@
 
 namespace cairn::sim {
 
-inline constexpr uint32_t kRaftHostsCount = 5;
+inline constexpr uint32_t kRaftHostsMin = 5;
+inline constexpr uint32_t kRaftHostsMax = 7;  ///< where members come and go
 inline constexpr uint32_t kRegistersCount = 6;
 
 struct RaftGroupShape {
   GroupId id;
-  std::vector<NodeId> voters;  ///< three or all five of the hosts
+  std::vector<NodeId> voters;  ///< three or five of the hosts, at first
 };
 
 /// Mean times between two strikes over all hosts; zero: never.
@@ -71,12 +72,17 @@ struct RaftLoad {
 };
 
 struct RaftPlan {
+  uint32_t hosts_count = kRaftHostsMin;
   std::vector<RaftGroupShape> groups;
   multiraft::HostOptions raft;
   wal::WalOptions wal;
   RaftLoad load;
   RaftFaultRates faults;
   DiskModel disk;
+  /// No order leaves a group with less. Where a log may rot each group keeps three, so that it has
+  /// a sound majority.
+  size_t voters_min = 3;
+  size_t snapshot_filler_bytes = 0;
   double slow_apply_chance = 0;  ///< of a batch of commands
   double slow_save_chance = 0;   ///< of a snapshot saved or loaded
   Duration chaos{};

@@ -14,6 +14,7 @@ constexpr uint16_t kPort = 8300;
 // that was cut may take a few timeouts to be given up and made anew.
 constexpr int kFormingMax = 100;
 constexpr int kDrainMax = 100;
+constexpr int kOrderMax = 300;
 constexpr int kServiceMax = 100;
 constexpr int kConvergeMax = 100;
 
@@ -30,7 +31,8 @@ class RaftRun {
     world_.fabric().set_frame_codec(raft_sim_frame_codec());
     make_members();
     load_ = std::make_unique<RegisterLoad>(world_, members_, context_);
-    nemesis_ = std::make_unique<RaftNemesis>(world_, members_, context_);
+    operator_ = std::make_unique<RaftOperator>(world_, members_, context_);
+    nemesis_ = std::make_unique<RaftNemesis>(world_, members_, context_, *operator_);
     look_again();
   }
   ~RaftRun() { world_.cancel(next_look_); }
@@ -56,7 +58,7 @@ class RaftRun {
   void make_members() {
     multiraft::PeerDirectory peers;
     std::vector<Host*> hosts;
-    for (uint32_t i = 1; i <= kRaftHostsCount; ++i) {
+    for (uint32_t i = 1; i <= plan_.hosts_count; ++i) {
       HostOptions options;
       if (const int64_t drift = plan_.faults.drift_ppm_max; drift > 0) {
         const auto range = static_cast<uint64_t>(2 * drift);
@@ -66,7 +68,7 @@ class RaftRun {
       hosts.back()->disk("disk", plan_.disk);
       peers.set(NodeId(i), hosts.back()->address(kPort));
     }
-    for (uint32_t i = 0; i < kRaftHostsCount; ++i) {
+    for (uint32_t i = 0; i < plan_.hosts_count; ++i) {
       members_.push_back(std::make_unique<RaftMember>(*hosts[i], NodeId(i + 1), peers, context_));
       members_.back()->start();
     }
@@ -81,8 +83,9 @@ class RaftRun {
 
   std::string first_failure() {
     using Phase = std::string (RaftRun::*)();
-    for (const Phase phase : {&RaftRun::form, &RaftRun::chaos, &RaftRun::drain, &RaftRun::serve,
-                              &RaftRun::converge, &RaftRun::check_history}) {
+    for (const Phase phase :
+         {&RaftRun::form, &RaftRun::chaos, &RaftRun::drain, &RaftRun::put_in_order, &RaftRun::serve,
+          &RaftRun::converge, &RaftRun::check_history}) {
       std::string failure = (this->*phase)();
       // What was violated says more than what came of it.
       if (!witness_.violation().empty()) return witness_.violation();
@@ -115,10 +118,15 @@ class RaftRun {
   std::string drain() {
     world_.run_for(plan_.timeout());
     load_->stop();
-    const auto is_idle = [this] { return load_->pending_count() == 0; };
-    if (world_.run_until(is_idle, timeouts(kDrainMax))) return "";
-    return "liveness: " + std::to_string(load_->pending_count()) +
-           " operations do not end after all is healed";
+    const auto pending = [this] { return load_->pending_count() + operator_->pending_count(); };
+    if (world_.run_until([&] { return pending() == 0; }, timeouts(kDrainMax))) return "";
+    return "liveness: " + std::to_string(load_->pending_count()) + " operations and " +
+           std::to_string(operator_->pending_count()) + " orders do not end after all is healed";
+  }
+
+  std::string put_in_order() {
+    const std::string failure = operator_->put_in_order(timeouts(kOrderMax));
+    return failure.empty() ? "" : "liveness: the members are not put in order: " + failure;
   }
 
   std::string serve() {
@@ -135,8 +143,12 @@ class RaftRun {
   std::string difference_in(const RaftGroupShape& group) {
     const RegisterMachine* first = nullptr;
     LogIndex first_applied;
+    const raft::ConfState& members = witness_.newest_configuration(group.id).members;
+    const auto belongs = [&](NodeId node) {
+      return std::ranges::count(members.voters, node) + std::ranges::count(members.learners, node);
+    };
     for (auto& member : members_) {
-      if (!std::ranges::binary_search(group.voters, member->self())) continue;
+      if (belongs(member->self()) == 0) continue;
       if (member->raft() && member->raft()->out_of_service().contains(group.id)) continue;
       multiraft::Node* node = member->node(group.id);
       // The victim's log may be beyond reading as a whole.
@@ -186,17 +198,30 @@ class RaftRun {
       text += "\n    " + member->host().name();
       if (!member->has_started()) text += " has not started " + member->start_error();
       if (!member->raft()) continue;
+      const wal::Wal& log = member->raft()->log();
+      text += " log " + std::to_string(log.log_bytes()) + " of " +
+              std::to_string(plan_.wal.wal_bytes_max) + " bytes, " +
+              std::to_string(log.live_bytes()) + " live";
+      if (Status room = log.admit(wal::Intake::kReplication); !room) {
+        text += ", refuses: " + room.error().message();
+      }
       for (const auto& [group, reason] : member->raft()->out_of_service()) {
         text += "\n      group " + to_string(group) + " is out of service: " + reason;
       }
       for (const auto& [group, node] : member->raft()->nodes()) {
         const multiraft::NodeStatus status = node->status();
-        text += "\n      group " + to_string(group) +
+        const auto& config = node->core().config();
+        text += "\n      group " + to_string(group) + " of " + raft::to_string(config) +
                 (status.is_leader ? " leads" : " follows " + to_string(status.leader)) + " term " +
                 to_string(status.term) + " log " + to_string(status.first) + ".." +
                 to_string(status.last) + " committed " + to_string(status.committed) + " applied " +
                 to_string(status.applied) + " snapshot " + to_string(status.snapshot) +
                 (status.error.empty() ? "" : " error " + status.error);
+        if (!status.is_leader) continue;
+        for (const NodeId peer : config.voters.ids()) {
+          const raft::Progress* progress = node->core().progress(peer);
+          if (progress) text += "\n        " + to_string(peer) + ": " + to_string(*progress);
+        }
       }
     }
     return text;
@@ -239,6 +264,7 @@ class RaftRun {
   RunContext context_;
   std::vector<std::unique_ptr<RaftMember>> members_;
   std::unique_ptr<RegisterLoad> load_;
+  std::unique_ptr<RaftOperator> operator_;
   std::unique_ptr<RaftNemesis> nemesis_;
   EventId next_look_ = 0;
 };

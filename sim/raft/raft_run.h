@@ -1,7 +1,8 @@
 /// run_raft_seed: one simulated run of Raft groups from its seed to its verdict.
 ///
-/// Phases: form the groups; chaos; heal; drain; serve (every group writes and reads within a bound
-/// of virtual time); converge (all members of a group reach the same state); check the history.
+/// Phases: form the groups; chaos; heal; drain; put in order (repair, and change members once
+/// more); serve (every group writes and reads within a bound of virtual time); converge (all
+/// members of a group reach the same state); check the history.
 /// Threads: one.
 #pragma once
 

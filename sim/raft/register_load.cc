@@ -4,15 +4,6 @@
 
 namespace cairn::sim {
 
-/// Counts an operation as under way for as long as its frame lives: a crash ends both.
-struct RegisterLoad::Pending {
-  explicit Pending(size_t& of) : count(of) { ++count; }
-  ~Pending() { --count; }
-  Pending(const Pending&) = delete;
-  Pending& operator=(const Pending&) = delete;
-  size_t& count;
-};
-
 RegisterLoad::RegisterLoad(World& world, std::vector<std::unique_ptr<RaftMember>>& members,
                            RunContext& context)
     : world_(world), members_(members), context_(context), rng_(world.fork_rng()) {}
@@ -45,19 +36,6 @@ void RegisterLoad::schedule() {
   });
 }
 
-RaftMember* RegisterLoad::believed_leader(GroupId group) {
-  RaftMember* best = nullptr;
-  Term best_term;
-  for (auto& member : members_) {
-    multiraft::Node* node = member->is_up() ? member->node(group) : nullptr;
-    if (!node || !node->is_leader() || member->host().is_paused()) continue;
-    if (best && node->term() < best_term) continue;
-    best = member.get();
-    best_term = node->term();
-  }
-  return best;
-}
-
 size_t RegisterLoad::leaders_count(GroupId group) {
   return static_cast<size_t>(std::ranges::count_if(members_, [group](auto& member) {
     multiraft::Node* node = member->is_up() ? member->node(group) : nullptr;
@@ -66,7 +44,7 @@ size_t RegisterLoad::leaders_count(GroupId group) {
 }
 
 RaftMember* RegisterLoad::pick_member(GroupId group) {
-  if (!rng_.chance(context_.plan.load.stale_share)) return believed_leader(group);
+  if (!rng_.chance(context_.plan.load.stale_share)) return believed_leader(members_, group);
   // Any that believes to lead, in whatever term; and sometimes one that does not.
   std::vector<RaftMember*> candidates;
   const bool wants_leader = rng_.chance(0.9);
@@ -122,7 +100,7 @@ void RegisterLoad::start_write(RaftMember& member, GroupId group, uint32_t numbe
 
 io::Task<void> RegisterLoad::write(multiraft::Node* node, Buffer head, Buffer payload, Term only_in,
                                    Op* op, bool* succeeded) {
-  const Pending pending(pending_count_);
+  const UnderWay pending(pending_count_);
   auto index = co_await node->apply(std::move(head), std::move(payload), only_in);
   if (index.ok()) {
     op->entry.returned = ++now_;
@@ -150,7 +128,7 @@ void RegisterLoad::start_read(RaftMember& member, GroupId group, uint32_t number
 
 io::Task<void> RegisterLoad::read(multiraft::Node* node, RegisterMachine* machine, uint32_t number,
                                   Op* op, bool* succeeded) {
-  const Pending pending(pending_count_);
+  const UnderWay pending(pending_count_);
   Status barrier = co_await node->read_barrier();
   if (!barrier.ok()) {
     ++failed_ops_count_;
@@ -168,7 +146,7 @@ std::string RegisterLoad::prove_service(GroupId group, Duration limit) {
   for (const bool is_write : {true, false}) {
     bool succeeded = false;
     while (!succeeded && world_.now() < until) {
-      RaftMember* leader = believed_leader(group);
+      RaftMember* leader = believed_leader(members_, group);
       if (leader && is_write) start_write(*leader, group, 0, &succeeded);
       if (leader && !is_write) start_read(*leader, group, 0, &succeeded);
       world_.run_until([&] { return succeeded || (leader && pending_count_ == 0); },

@@ -43,12 +43,10 @@ class RegisterLoad {
   };
   /// Of one register of one group.
   using History = std::deque<Op>;  // references hold while it grows
-  struct Pending;
 
   void schedule();
   void begin_op();
   RaftMember* pick_member(GroupId group);
-  RaftMember* believed_leader(GroupId group);
   size_t leaders_count(GroupId group);
   Op& new_op(GroupId group, uint32_t number, bool is_write);
   void start_write(RaftMember& member, GroupId group, uint32_t number, bool* succeeded);

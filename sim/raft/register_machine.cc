@@ -24,7 +24,12 @@ std::string RegisterMachine::name() const {
   return "group " + to_string(group_) + " on node " + to_string(node_);
 }
 
+void RegisterMachine::check_in_use() {
+  if (is_retired_) context_.blame(name() + " is called although its replica is gone");
+}
+
 io::Task<Status> RegisterMachine::on_apply(std::span<multiraft::Command> commands) {
+  check_in_use();
   for (const multiraft::Command& command : commands) {
     // In the middle of a batch: what is begun here must be harmless to repeat.
     if (rng_.chance(context_.plan.slow_apply_chance)) {
@@ -57,23 +62,43 @@ void RegisterMachine::apply_one(const multiraft::Command& command) {
 }
 
 void RegisterMachine::on_epoch(Epoch epoch, LogIndex index) {
+  check_in_use();
   if (epoch < epoch_) context_.blame("the epoch of " + name() + " went back");
   epoch_ = epoch;
   applied_ = std::max(applied_, index);
+  if (unseen_)
+    context_.witness.on_configuration(group_, node_, epoch_, *std::exchange(unseen_, {}));
+}
+
+Buffer RegisterMachine::encode_image() const {
+  const Image image{.index = applied_.value(), .registers = registers_};
+  Buffer data = Buffer::allocate(sizeof(image) + context_.plan.snapshot_filler_bytes);
+  store(data.mutable_view(), image);
+  std::ranges::fill(data.mutable_view().subspan(sizeof(image)),
+                    static_cast<std::byte>(image.index));
+  return data;
 }
 
 io::Task<Result<multiraft::SavedState>> RegisterMachine::on_snapshot_save() {
-  const Image image{.index = applied_.value(), .registers = registers_};
+  check_in_use();
+  Buffer data = encode_image();
   context_.count("snapshot taken");
   if (rng_.chance(context_.plan.slow_save_chance)) {
     co_await env_.clock.sleep(context_.plan.timeout() / 2);
   }
-  co_return multiraft::SavedState{.data = Buffer::copy_of(bytes_of(image))};
+  co_return multiraft::SavedState{.data = std::move(data)};
 }
 
 Status RegisterMachine::restore(const Buffer& data) {
   // A group begins without an image.
   const Image image = data.empty() ? Image{} : load<Image>(data.view());
+  const auto filler = data.empty() ? ByteView() : data.view().subspan(sizeof(image));
+  const bool is_whole = data.empty() || filler.size() == context_.plan.snapshot_filler_bytes;
+  const auto is_ours = [&](std::byte b) { return b == static_cast<std::byte>(image.index); };
+  if (!is_whole || !std::ranges::all_of(filler, is_ours)) {
+    context_.blame("a snapshot is not what was saved: index " + std::to_string(image.index) +
+                   " of " + name());
+  }
   registers_ = image.registers;
   applied_ = LogIndex(image.index);
   return ok();
@@ -85,6 +110,7 @@ io::Task<Status> RegisterMachine::on_recover(Buffer data) {
 
 io::Task<Status> RegisterMachine::on_snapshot_load(Buffer data, NodeId source) {
   (void)source;
+  check_in_use();
   if (rng_.chance(context_.plan.slow_save_chance)) {
     co_await env_.clock.sleep(context_.plan.timeout() / 2);
     if (rng_.chance(0.3)) {
@@ -93,6 +119,7 @@ io::Task<Status> RegisterMachine::on_snapshot_load(Buffer data, NodeId source) {
     }
   }
   context_.count("snapshot installed");
+  is_loaded_ = true;
   co_return restore(data);
 }
 
@@ -102,9 +129,16 @@ void RegisterMachine::on_leader_start(Term term) {
 }
 
 void RegisterMachine::on_configuration_committed(const raft::ConfState& configuration) {
+  check_in_use();
+  if (std::exchange(is_loaded_, false)) {
+    context_.witness.on_configuration(group_, node_, epoch_, configuration);
+  } else {
+    unseen_ = configuration;
+  }
   context_.count("configuration applied");
   if (!configuration.voters_outgoing.empty()) context_.count("joint configuration applied");
   if (!configuration.learners.empty()) context_.count("configuration with learners applied");
+  if (!configuration.learners_next.empty()) context_.count("voter demoted in a joint change");
 }
 
 void RegisterMachine::on_error(const Error& reason) {

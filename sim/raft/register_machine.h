@@ -48,6 +48,8 @@ class RegisterMachine final : public multiraft::StateMachine {
 
   uint64_t read(uint32_t number) const { return registers_.at(number); }
   const std::array<uint64_t, kRegistersCount>& registers() const { return registers_; }
+  /// Its replica is gone: whatever calls it from now on is to blame.
+  void retire() { is_retired_ = true; }
 
   io::Task<Status> on_apply(std::span<multiraft::Command> commands) override;
   void on_epoch(Epoch epoch, LogIndex index) override;
@@ -59,12 +61,15 @@ class RegisterMachine final : public multiraft::StateMachine {
   void on_error(const Error& reason) override;
 
  private:
-  /// What a snapshot holds: the index that it is of, and the registers.
+  /// What a snapshot holds: the index that it is of, the registers, and as much filler as the plan
+  /// wants, so that it is small or large.
   struct Image {
     uint64_t index = 0;
     std::array<uint64_t, kRegistersCount> registers{};
   };
   Status restore(const Buffer& data);
+  Buffer encode_image() const;
+  void check_in_use();
   void apply_one(const multiraft::Command& command);
   std::string name() const;
 
@@ -75,6 +80,10 @@ class RegisterMachine final : public multiraft::StateMachine {
   RunContext& context_;
   LogIndex applied_;
   Epoch epoch_;
+  /// A change's configuration comes ahead of its epoch, and a snapshot's behind it.
+  std::optional<raft::ConfState> unseen_;
+  bool is_loaded_ = false;
+  bool is_retired_ = false;
   std::array<uint64_t, kRegistersCount> registers_{};
 };
 

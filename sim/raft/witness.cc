@@ -123,4 +123,34 @@ void RaftWitness::on_applied(GroupId id, NodeId node, LogIndex index, Term term,
         to_string(term));
 }
 
+void RaftWitness::begin_group(GroupId id, std::vector<NodeId> voters) {
+  constexpr Epoch kFirst{1};
+  raft::ConfState members;
+  members.voters = std::move(voters);
+  groups_[id].configurations[kFirst] = {
+      .epoch = kFirst, .members = std::move(members), .first_by = NodeId()};
+}
+
+void RaftWitness::on_configuration(GroupId id, NodeId node, Epoch epoch,
+                                   const raft::ConfState& configuration) {
+  auto& known = groups_[id].configurations;
+  const auto next = known.upper_bound(epoch);
+  CHECK(next != known.begin(), "a group's first configuration is known");
+  const Configuration& in_force = std::prev(next)->second;
+  if (raft::equivalent(in_force.members, configuration)) return;
+  // Whoever is the first to apply a change says so at once: a change that comes behind others, or
+  // at the epoch of another, is not theirs.
+  if (next == known.end() && in_force.epoch < epoch) {
+    known[epoch] = {.epoch = epoch, .members = configuration, .first_by = node};
+    return;
+  }
+  blame("configurations: as of epoch " + to_string(epoch) + " of group " + to_string(id) +
+        " node " + to_string(node) + " has others in force than node " +
+        to_string(in_force.first_by) + " had since epoch " + to_string(in_force.epoch));
+}
+
+const RaftWitness::Configuration& RaftWitness::newest_configuration(GroupId id) const {
+  return groups_.at(id).configurations.rbegin()->second;
+}
+
 }  // namespace cairn::sim

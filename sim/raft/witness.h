@@ -5,7 +5,8 @@
 ///   log matching          an entry is named by its index and term: whoever has it has the same
 ///                         content behind an entry of the same term;
 ///   leader completeness   a new leader has everything that was applied anywhere in earlier terms;
-///   state machine safety  at an index all members apply the same command.
+///   state machine safety  at an index all members apply the same command;
+///   one configuration     at an epoch all members have the same configuration in force.
 ///
 /// Pure: no time. It looks at cores from outside, so that what it believes rests on nothing that
 /// they say of themselves but their logs.
@@ -31,6 +32,19 @@ class RaftWitness {
   void look_at_all(GroupId group, NodeId node, const raft::RawNode& core);
   /// A member has applied a command. `digest` is that of digest_of() for its entry.
   void on_applied(GroupId group, NodeId node, LogIndex index, Term term, uint64_t digest);
+
+  struct Configuration {
+    Epoch epoch;  ///< since which it has been in force
+    raft::ConfState members;
+    NodeId first_by;
+  };
+  /// Of a group's beginning; nothing is known of others' configurations.
+  void begin_group(GroupId group, std::vector<NodeId> voters);
+  /// The configuration that a member has in force as of `epoch`; of changes, each at once.
+  void on_configuration(GroupId group, NodeId node, Epoch epoch,
+                        const raft::ConfState& configuration);
+  /// The last one that any member has had in force. The group was begun.
+  const Configuration& newest_configuration(GroupId group) const;
 
   static uint64_t digest_of(raft::EntryType type, ByteView head, uint64_t payload_bytes);
 
@@ -67,6 +81,7 @@ class RaftWitness {
     std::map<Term, NodeId> leaders;
     std::unordered_map<Key, EntryFacts, KeyHash> entries;
     std::map<LogIndex, Applied> applied;
+    std::map<Epoch, Configuration> configurations;  ///< by the epoch that each came with
     Term applied_term_max;
   };
   /// A member's log as it was last seen: the terms from `first` on.
