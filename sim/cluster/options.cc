@@ -10,7 +10,7 @@ struct BugEntry {
   const char* name;
   PlantedBug bug;
   Profile profile;  ///< the one that looks for it unless told otherwise
-  /// Whether --planted does: not for what the profile has no operation for yet.
+  /// Whether --planted does: not for what this shape of the profile does not find within 500 seeds.
   bool is_hunted = true;
 };
 constexpr BugEntry kBugs[] = {
@@ -19,6 +19,9 @@ constexpr BugEntry kBugs[] = {
     {"forget-vote", PlantedBug::kForgetVote, Profile::kCluster},
     {"read-without-lease", PlantedBug::kReadWithoutLease, Profile::kCluster},
     {"lease-after-transfer", PlantedBug::kLeaseAfterTransfer, Profile::kRaft, false},
+    {"vote-guard-forgotten", PlantedBug::kVoteGuardForgotten, Profile::kRaft, false},
+    {"change-forgotten", PlantedBug::kChangeForgotten, Profile::kRaft, false},
+    {"blank-counts", PlantedBug::kBlankCounts, Profile::kRaft},
     {"read-before-term", PlantedBug::kReadBeforeTerm, Profile::kRaft},
     {"vote-not-restored", PlantedBug::kVoteNotRestored, Profile::kRaft},
     {"quarantine-ignored", PlantedBug::kQuarantineIgnored, Profile::kRaft},
@@ -33,6 +36,9 @@ constexpr BugEntry kBugs[] = {
     {"commit-old-term", PlantedBug::kCommitOldTerm, Profile::kCore},
     {"commit-with-heartbeat", PlantedBug::kCommitWithHeartbeat, Profile::kRaft},
     {"truncate-after-append", PlantedBug::kTruncateAfterAppend, Profile::kRaft},
+    {"stale-append-ack", PlantedBug::kStaleAppendAck, Profile::kCore, false},
+    {"change-without-joint", PlantedBug::kChangeWithoutJoint, Profile::kCore},
+    {"campaign-unapplied", PlantedBug::kCampaignUnapplied, Profile::kCore, false},
     {"stale-storage-ack", PlantedBug::kStaleStorageAck, Profile::kCore},
     {"snapshot-over-log", PlantedBug::kSnapshotOverLog, Profile::kCore},
     {"two-conf-changes", PlantedBug::kTwoConfChanges, Profile::kCore},

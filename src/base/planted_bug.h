@@ -22,6 +22,9 @@ enum class PlantedBug : uint8_t {
   kVouchKept,           ///< a host beats on as before although it has lost a leadership
   kRestUnacknowledged,  ///< a leader goes quiet before its followers know what is committed
   kSnapshotInBatch,     ///< a snapshot is taken while the state machine is ahead of its index
+  kVoteGuardForgotten,  ///< a restarted member votes although it may have promised a leader not to
+  kChangeForgotten,     ///< a configuration is in force before its member will remember it
+  kBlankCounts,         ///< a replica that lost what it had takes part under its old name
   // raft
   kVoteTwice,            ///< a member votes for every candidate of a term
   kVoteForShorterLog,    ///< a vote is given whatever the candidate's log holds
@@ -30,10 +33,13 @@ enum class PlantedBug : uint8_t {
   kCommitOldTerm,        ///< a leader commits entries of older terms by counting
   kCommitWithHeartbeat,  ///< a heartbeat commits what its receiver may not have
   kTruncateAfterAppend,  ///< an append drops everything behind it, conflict or not
+  kStaleAppendAck,       ///< a follower's acknowledgment counts in whatever term it was given
   kStaleStorageAck,      ///< the completion of a write of an earlier term counts (ABA)
   kSnapshotOverLog,      ///< a snapshot replaces a log that has all of it and more
   kTwoConfChanges,       ///< a second configuration change begins before the first is applied
   kJointByOneHalf,       ///< a joint configuration decides by the new half alone
+  kChangeWithoutJoint,   ///< several voters change at once without a joint configuration
+  kCampaignUnapplied,    ///< a member campaigns under a configuration that is no longer in force
   kLearnerCounts,        ///< a learner's acknowledgment counts like a voter's
   kReadAckOfAnyRound,    ///< an answer to any heartbeat confirms all waiting reads
   // write-ahead log

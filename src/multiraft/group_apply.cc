@@ -128,7 +128,7 @@ Status Group::apply_marker(const raft::Entry& entry) {
 // Once a configuration is in force those that it leaves out may go. A restarted member that has
 // forgotten that the change is committed would campaign under the one before, and need their votes.
 io::Task<Status> Group::remember_change(LogIndex index) {
-  if (written_commit_ >= index) co_return ok();
+  if (written_commit_ >= index || is_planted(PlantedBug::kChangeForgotten)) co_return ok();
   written_commit_ = index;
   write_hard_state();
   CO_TRY(co_await host_.wait_durable(last_written_));

@@ -30,7 +30,7 @@ ConfChangeV2 simple_change(ConfChangeType type, NodeId node) {
 // nobody, and takes nothing from a leader that counts on it: the first that it takes is a snapshot
 // that names it as a learner, and by then the group has committed that it is no voter (ADR-0010).
 bool Group::may_take(const raft::Message& message) const {
-  if (!is_blank()) return true;
+  if (!is_blank() || is_planted(PlantedBug::kBlankCounts)) return true;
   switch (message.type) {
     case raft::MessageType::kAppend:
       // Refused by the core, so that a snapshot comes; entries alone would not tell who is a

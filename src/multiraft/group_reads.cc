@@ -11,7 +11,8 @@ Instant to_instant(uint64_t stamp) {
 
 void Group::receive_heartbeat(NodeId from, const GroupHeartbeat& heartbeat) {
   // A blank one that is counted on has lost what it had: see may_take().
-  if (failed_ || stopping_ || (is_blank() && !heartbeat.commit.is_zero())) return;
+  const bool is_counted_on = is_blank() && !heartbeat.commit.is_zero();
+  if (failed_ || stopping_ || (is_counted_on && !is_planted(PlantedBug::kBlankCounts))) return;
   if (heartbeat.term >= raw_->term()) guard_.on_leader_contact(host_.env().clock.now());
   heartbeat_stamp_ = heartbeat.stamp;
   raft::Message message;

@@ -22,7 +22,7 @@ void Raft::hup(Campaign kind) {
     return;
   }
   // A change that is committed but not applied here may have removed us, or those we would count.
-  if (has_unapplied_conf_changes()) {
+  if (has_unapplied_conf_changes() && !is_planted(PlantedBug::kCampaignUnapplied)) {
     warn(id_, " cannot campaign at term ", term_,
          " since there are still pending configuration changes to apply");
     return;

@@ -91,6 +91,11 @@ void Raft::step_older_term(const Message& message) {
          " from before a reset [term: ", message.term, "]");
     return;
   }
+  const bool is_ack = role_ == Role::kLeader && message.type == MessageType::kAppendResponse;
+  if (is_ack && is_planted(PlantedBug::kStaleAppendAck)) {
+    (void)step_leader(message);
+    return;
+  }
   const bool heartbeat_or_append =
       message.type == MessageType::kHeartbeat || message.type == MessageType::kAppend;
   if ((check_quorum_ || pre_vote_) && heartbeat_or_append) {
