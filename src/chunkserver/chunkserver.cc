@@ -25,6 +25,7 @@ Chunkserver::Chunkserver(io::Env env, io::Disk& disk, Options options)
       options_(std::move(options)),
       client_(env, options_.rpc_client, options_.key),
       mds_(client_, options_.mds),
+      changes_(env, client_, *this),
       service_(*this),
       server_(env, options_.rpc_server, options_.key),
       heartbeat_(env, mds_, *this, options_.heartbeat_interval),
@@ -43,6 +44,14 @@ void Chunkserver::add_services() {
   server_.add(Method::kChunkHash, service_, &ChunkService::chunk_hash);
   server_.add(Method::kCreateCopyset, service_, &ChunkService::create_copyset);
   server_.add(Method::kDeleteCopyset, service_, &ChunkService::delete_copyset);
+  server_.add(Method::kAddPeer, service_, &ChunkService::add_peer);
+  server_.add(Method::kRemovePeer, service_, &ChunkService::remove_peer);
+  server_.add(Method::kChangePeers, service_, &ChunkService::change_peers);
+  server_.add(Method::kResetPeers, service_, &ChunkService::reset_peers);
+  server_.add(Method::kTransferLeader, service_, &ChunkService::transfer_leader);
+  server_.add(Method::kLearnPeers, service_, &ChunkService::learn_peers);
+  server_.add(Method::kGetLeader, service_, &ChunkService::get_leader);
+  server_.add(Method::kSnapshotCopyset, service_, &ChunkService::snapshot_copyset);
   server_.add(Method::kCopysetStatus, service_, &ChunkService::copyset_status);
   server_.add(Method::kFetchSnapshot, *this, &Chunkserver::on_fetch_snapshot);
   server_.add_one_way(Method::kRaftBatch, *this, &Chunkserver::on_raft_batch);
@@ -161,11 +170,8 @@ bool Chunkserver::learn_address(const wire::NodeAddress& peer) {
 io::Task<Status> Chunkserver::create_copyset(wire::CreateCopysetRequest request) {
   auto inside = CO_TRY(gate_.enter());
   if (!is_serving_ || is_stopping_) CO_TRY(health());
-  bool news = false;
-  for (const auto& member : request.members()) news |= learn_address(member);
-  CO_TRY(co_await copysets_->create(std::move(request)));
-  if (news) co_await write_peers_file();
-  co_return ok();
+  co_await learn_addresses({request.members().begin(), request.members().end()});
+  co_return co_await copysets_->create(std::move(request));
 }
 
 io::Task<Status> Chunkserver::remove_copyset(CopysetId id, Epoch epoch) {
@@ -193,62 +199,9 @@ void Chunkserver::report(const Error& failure) {
   }
 }
 
-void Chunkserver::fill_capacity(wire::HeartbeatRequest* request,
-                                Result<io::DiskSpace> space) const {
-  if (!space) return;
-  request->set_capacity_bytes(space->capacity_bytes);
-  request->set_used_bytes(space->capacity_bytes -
-                          std::min(space->capacity_bytes, space->free_bytes));
-}
-
-io::Task<wire::HeartbeatRequest> Chunkserver::report() {
-  wire::HeartbeatRequest request;
-  request.set_chunkserver(identity_.id.value());
-  request.set_token(identity_.token.data(), identity_.token.size());
-  request.set_address(address_.text);
-  fill_capacity(&request, co_await disk_.space());
-  request.set_pool_chunks_ready_count(static_cast<uint32_t>(pool_->ready_count()));
-  if (host_->disk_error()) {
-    request.set_disk_failed(true);
-    request.set_disk_error(host_->disk_error()->message());
-  }
-  for (Copyset* copyset : copysets()) {
-    const multiraft::NodeStatus status = copyset->node()->status();
-    wire::CopysetHeartbeat* entry = request.add_copysets();
-    entry->set_copyset(copyset->id().value());
-    entry->set_epoch(status.epoch.value());
-    entry->set_term(status.term.value());
-    // One that still applies its log serves nobody: whoever asks the MDS would be turned away.
-    entry->set_is_leader(copyset->node()->is_ready_leader());
-    for (NodeId member : status.members) entry->add_members(member.value());
-    if (auto chunks = store_->list(copyset->id())) {
-      entry->set_chunks_count(static_cast<uint32_t>(chunks->size()));
-    }
-  }
-  co_return request;
-}
-
-io::Task<void> Chunkserver::obey(wire::HeartbeatReply reply) {
+io::Task<void> Chunkserver::learn_addresses(std::vector<wire::NodeAddress> peers) {
   bool news = false;
-  for (const auto& peer : reply.peers()) news |= learn_address(peer);
-  for (auto& request : *reply.mutable_create()) {
-    const CopysetId id(request.copyset());
-    auto created = co_await create_copyset(std::move(request));
-    if (!created) {
-      env_.logger.warn("a copyset could not be created; the MDS asks again",
-                       {{"copyset", id}, {"why", created.error().message()}});
-    }
-    if (is_stopping_) co_return;
-  }
-  for (const auto& stray : reply.remove()) {
-    const CopysetId id(stray.copyset());
-    const Status removed = co_await remove_copyset(id, Epoch(stray.epoch()));
-    if (!removed && removed.code() != Errc::kNotFound) {
-      env_.logger.warn("a stray replica was not removed; the MDS asks again",
-                       {{"copyset", id}, {"why", removed.error().message()}});
-    }
-    if (is_stopping_) co_return;
-  }
+  for (const auto& peer : peers) news |= learn_address(peer);
   if (news) co_await write_peers_file();
 }
 
@@ -262,10 +215,12 @@ io::Task<void> Chunkserver::write_peers_file() {
 io::Task<void> Chunkserver::stop() {
   is_stopping_ = true;
   if (fetcher_) fetcher_->begin_stop();
+  changes_.begin_stop();
   co_await heartbeat_.stop();
   co_await gate_.close();
   // The groups first: they tell the calls that wait on them, which the server then waits for.
   if (host_) co_await host_->stop();
+  co_await changes_.stop();
   co_await server_.stop();
   co_await client_.stop();
   if (store_) co_await store_->stop();

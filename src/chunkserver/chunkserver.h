@@ -24,6 +24,7 @@ namespace cairn::chunkserver {
 
 class Chunkserver final : private ServiceContext,
                           private HeartbeatSubject,
+                          private ChangeContext,
                           private CopysetListener {
  public:
   Chunkserver(io::Env env, io::Disk& disk, Options options);
@@ -36,7 +37,7 @@ class Chunkserver final : private ServiceContext,
   io::Task<void> stop();
 
   /// Where it listens; valid once start() has returned.
-  const io::Address& address() const { return address_; }
+  const io::Address& address() const override { return address_; }
   ChunkserverId id() const override { return identity_.id; }
   /// Ok while it serves: the disk works and the start is over. Copysets that are out of service do
   /// not make a server unhealthy: a restart would not help them.
@@ -55,11 +56,17 @@ class Chunkserver final : private ServiceContext,
   const io::Address* address_of(NodeId node) const override { return peers_.find(node); }
   io::Task<Status> create_copyset(wire::CreateCopysetRequest request) override;
   io::Task<Status> remove_copyset(CopysetId id, Epoch epoch) override;
+  ChangeRunner& changes() override { return changes_; }
+  io::Task<void> learn_addresses(std::vector<wire::NodeAddress> peers) override;
   void report(const Error& failure) override;
   // HeartbeatSubject
   io::Task<wire::HeartbeatRequest> report() override;
+  void acknowledge(const wire::HeartbeatRequest& answered) override;
   io::Task<void> obey(wire::HeartbeatReply reply) override;
 
+  // ChangeContext
+  NodeId self() const override { return NodeId(identity_.id.value()); }
+  void on_change_news() override { heartbeat_.hurry(); }
   // CopysetListener
   void on_copyset_news() override { heartbeat_.hurry(); }
 
@@ -73,6 +80,8 @@ class Chunkserver final : private ServiceContext,
   bool learn_address(const wire::NodeAddress& peer);
   io::Task<void> write_peers_file();
   void fill_capacity(wire::HeartbeatRequest* request, Result<io::DiskSpace> space) const;
+  void fill_io_counts(wire::HeartbeatRequest* request);
+  void fill_copyset(const Copyset& copyset, wire::CopysetHeartbeat* entry) const;
 
   io::Env env_;
   io::Disk& disk_;
@@ -88,7 +97,9 @@ class Chunkserver final : private ServiceContext,
   std::unique_ptr<ChunkFetcher> fetcher_;
   std::unique_ptr<CopysetSet> copysets_;  ///< null until the stores are open
   std::unique_ptr<multiraft::Host> host_;
+  ChangeRunner changes_;
   ChunkService service_;
+  IoCounts acknowledged_;  ///< what the MDS has been told
   rpc::Server server_;
   Heartbeat heartbeat_;
   io::Gate gate_;

@@ -111,6 +111,7 @@ io::Task<Status> CopysetSet::create(wire::CreateCopysetRequest request) {
     for (const auto& member : request.members()) members.emplace_back(member.node());
     made = co_await found(id, std::move(members));
   }
+  if (made && request.joins()) joined_.insert_or_assign(id, env_.clock.now());
   if (!made) drop_if_absent(id);
   co_return made;
 }
@@ -141,7 +142,9 @@ io::Task<Status> CopysetSet::join(CopysetId id) {
 
 void CopysetSet::drop_if_absent(CopysetId id) {
   const GroupId group = group_of(id);
-  if (!host_->find(group) && !host_->out_of_service().contains(group)) copysets_.erase(id);
+  if (host_->find(group) || host_->out_of_service().contains(group)) return;
+  copysets_.erase(id);
+  joined_.erase(id);
 }
 
 io::Task<Status> CopysetSet::remove(CopysetId id, Epoch epoch) {
@@ -157,6 +160,16 @@ io::Task<Status> CopysetSet::remove(CopysetId id, Epoch epoch) {
   const Status removed = co_await host_->remove(group_of(id));
   drop_if_absent(id);
   co_return removed;
+}
+
+io::Task<Status> CopysetSet::remove_stray(CopysetId id, Epoch epoch) {
+  const auto joined = joined_.find(id);
+  if (joined != joined_.end() && env_.clock.now() < joined->second + options_.join_grace) {
+    co_return error(Errc::kUnavailable, "copyset " + to_string(id) +
+                                            " was joined here lately, and may be added any moment; "
+                                            "nothing was removed");
+  }
+  co_return co_await remove(id, epoch);
 }
 
 io::Task<Status> CopysetSet::erase(GroupId id) {

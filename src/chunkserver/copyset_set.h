@@ -37,6 +37,8 @@ class CopysetSet final : public multiraft::GroupRecycler {
     uint32_t chunk_bytes = 16 * kMiB;
     uint32_t piece_bytes = 1 * kMiB;  ///< copied at once from another replica; divides a chunk
     size_t copysets_max = 10'000;
+    /// How long a replica that has joined waits to be added before it may be a stray.
+    Duration join_grace = std::chrono::seconds(60);
   };
 
   CopysetSet(io::Env env, chunk::ChunkStore& store, const pool::ChunkFilePool& pool,
@@ -66,6 +68,10 @@ class CopysetSet final : public multiraft::GroupRecycler {
   ///         kUnavailable: something else is being done to it. kIo.
   io::Task<Status> remove(CopysetId id, Epoch epoch);
 
+  /// The same for a replica that the MDS takes for a stray. One that has joined lately is not: the
+  /// leader that asked it to is about to add it, and the MDS has not heard. kUnavailable: ask again.
+  io::Task<Status> remove_stray(CopysetId id, Epoch epoch);
+
   // multiraft::GroupRecycler
   io::Task<Status> erase(GroupId id) override;
 
@@ -87,6 +93,7 @@ class CopysetSet final : public multiraft::GroupRecycler {
   multiraft::Host* host_ = nullptr;
   NodeId self_;
   std::map<CopysetId, std::unique_ptr<Copyset>> copysets_;
+  std::map<CopysetId, Instant> joined_;  ///< of copysets_, those that joined since the start
   std::set<CopysetId> changing_;  ///< bounded by the callers, each of which waits
 };
 

@@ -124,6 +124,21 @@ TEST_F(CopysetSetTest, TheMdsHasAStrayRemoved) {
   EXPECT_TRUE(write(leader(), kChunk, 0, pattern(1, 1)).ok());
 }
 
+TEST_F(CopysetSetTest, AReplicaThatHasJoinedLatelyIsNoStrayYet) {
+  create();
+  ASSERT_TRUE(join(fourth()).ok());
+  wire::HeartbeatReply reply;
+  auto* stray = reply.add_remove();
+  stray->set_copyset(kCopyset);
+  stray->set_epoch(100);
+  mds_.senders[4].next = reply;
+  world_.run_for(10s);
+  EXPECT_NE(fourth().node(), nullptr) << "its leader may add it any moment";
+  world_.run_for(60s);
+  mds_.senders[4].next = reply;
+  EXPECT_TRUE(world_.run_until([&] { return !fourth().node(); }, 5s));
+}
+
 TEST_F(CopysetSetTest, ARemovedReplicaThatJoinsAgainBeginsBlankInPlaceOfItsRemains) {
   create();
   fill();

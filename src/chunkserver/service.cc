@@ -38,6 +38,10 @@ wire::CopysetStatus ChunkService::status_of(Copyset& copyset) const {
     status.set_chunks_count(static_cast<uint32_t>(chunks->size()));
   }
   status.set_error(from.error);
+  for (NodeId learner : from.learners) status.add_learners(learner.value());
+  wire::CopysetHeartbeat under_way;
+  context_.changes().fill(copyset.id(), &under_way);
+  if (under_way.has_change()) status.set_change(under_way.change().ShortDebugString());
   return status;
 }
 

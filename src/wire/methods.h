@@ -18,6 +18,14 @@ enum class Method : uint16_t {
   kCreateCopyset = 32,
   kCopysetStatus = 33,
   kDeleteCopyset = 34,
+  kAddPeer = 35,
+  kRemovePeer = 36,
+  kChangePeers = 37,
+  kResetPeers = 38,
+  kTransferLeader = 39,
+  kGetLeader = 40,
+  kSnapshotCopyset = 41,
+  kLearnPeers = 42,
   // Raft
   kRaftBatch = 48,  ///< one-way
   kFetchSnapshot = 49,

@@ -60,9 +60,10 @@ io::Task<void> Heartbeat::run() {
   auto inside = gate_.enter();
   while (inside && !gate_.is_closed()) {
     wire::HeartbeatRequest request = co_await subject_.report();
-    auto reply = co_await mds_.heartbeat(std::move(request), interval_ * 3);
+    auto reply = co_await mds_.heartbeat(request, interval_ * 3);
     if (gate_.is_closed()) break;
     if (reply) {
+      subject_.acknowledge(request);
       co_await subject_.obey(std::move(*reply));
     } else if (is_reached_) {
       env_.logger.warn("the MDS was not reached; this disk goes on serving",

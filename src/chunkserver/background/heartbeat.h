@@ -34,6 +34,8 @@ class HeartbeatSubject {
  public:
   virtual ~HeartbeatSubject() = default;
   virtual io::Task<wire::HeartbeatRequest> report() = 0;
+  /// `answered`, the last report, has reached the MDS; obey() follows.
+  virtual void acknowledge(const wire::HeartbeatRequest& answered) = 0;
   virtual io::Task<void> obey(wire::HeartbeatReply reply) = 0;
 };
 

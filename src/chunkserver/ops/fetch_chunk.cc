@@ -45,6 +45,7 @@ Answered<wire::FetchChunkReply> ChunkService::fetch_chunk(rpc::Call<wire::FetchC
                                             have);
   }
   if (!image) co_return image.error();
+  if (!request.is_repair()) context_.changes().note_copied(id, request.size_bytes());
   rpc::Answer<wire::FetchChunkReply> answer;
   answer.message.mutable_block_crc32c()->Add(image->block_crcs.begin(), image->block_crcs.end());
   answer.message.set_committed_index(copyset->node()->status().committed.value());

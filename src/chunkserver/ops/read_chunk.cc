@@ -11,6 +11,8 @@ Answered<wire::ReadChunkReply> ChunkService::read_chunk(rpc::Call<wire::ReadChun
   auto data = co_await copyset->read(ChunkId(request.target().chunk()), request.offset_bytes(),
                                      request.size_bytes());
   if (data) {
+    ++io_counts_.reads;
+    io_counts_.read_bytes += request.size_bytes();
     answer.attachment.push_back(std::move(*data));
     co_return answer;
   }

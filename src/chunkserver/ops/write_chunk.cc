@@ -54,6 +54,8 @@ Answered<wire::WriteChunkReply> ChunkService::write_chunk(rpc::Call<wire::WriteC
   rpc::Answer<wire::WriteChunkReply> answer;
   auto index = co_await copyset->write(std::move(write));
   if (index) {
+    ++io_counts_.writes;
+    io_counts_.written_bytes += request.size_bytes();
     answer.message.set_index(index->value());
   } else if (index.code() == Errc::kNotLeader) {
     fill_redirect(*copyset, answer.message.mutable_redirect());

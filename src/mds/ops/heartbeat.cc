@@ -184,7 +184,8 @@ io::Task<Result<wire::HeartbeatReply>> heartbeat(Context& mds, wire::HeartbeatRe
   for (const auto& report : request.copysets()) {
     const auto found = mds.state.copysets.find(CopysetId(report.copyset()));
     if (found == mds.state.copysets.end()) continue;
-    reported.insert(found->first);
+    // One that is out of service counts as missing: a restart does not help it.
+    if (report.error().empty()) reported.insert(found->first);
     take_in_copyset(mds, id, report, found->second);
     if (changed.size() < kChangesPerHeartbeatMax &&
         (has_other_members(mds.state, found->second) || is_first_report(found->second, id))) {
