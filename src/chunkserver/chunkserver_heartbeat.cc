@@ -99,6 +99,7 @@ io::Task<void> Chunkserver::obey(wire::HeartbeatReply reply) {
     }
     if (is_stopping_) co_return;
   }
+  co_await copysets_->make_room();
 }
 
 }  // namespace cairn::chunkserver

@@ -172,6 +172,19 @@ io::Task<Status> CopysetSet::remove_stray(CopysetId id, Epoch epoch) {
   co_return co_await remove(id, epoch);
 }
 
+io::Task<void> CopysetSet::make_room() {
+  if (pool_.has_space()) co_return;
+  for (GroupId group : host_->removed()) {
+    const CopysetId id(group.value());
+    if (changing_.contains(id)) continue;
+    const ChangeOf change(*this, id);
+    const Status purged = co_await host_->purge(group);
+    env_.logger.info("the disk is full: what a removed copyset had left is deleted early",
+                     {{"copyset", id}, {"outcome", purged ? "ok" : purged.error().message()}});
+    co_return;
+  }
+}
+
 io::Task<Status> CopysetSet::erase(GroupId id) {
   co_return co_await store_.remove_copyset(CopysetId(id.value()));
 }

@@ -69,8 +69,13 @@ class CopysetSet final : public multiraft::GroupRecycler {
   io::Task<Status> remove(CopysetId id, Epoch epoch);
 
   /// The same for a replica that the MDS takes for a stray. One that has joined lately is not: the
-  /// leader that asked it to is about to add it, and the MDS has not heard. kUnavailable: ask again.
+  /// leader that asked it to is about to add it, and the MDS has not heard. kUnavailable: ask
+  /// again.
   io::Task<Status> remove_stray(CopysetId id, Epoch epoch);
+
+  /// While the disk has no room for chunks: deletes what one removed copyset has left, before its
+  /// time. To be called now and then.
+  io::Task<void> make_room();
 
   // multiraft::GroupRecycler
   io::Task<Status> erase(GroupId id) override;
@@ -94,7 +99,7 @@ class CopysetSet final : public multiraft::GroupRecycler {
   NodeId self_;
   std::map<CopysetId, std::unique_ptr<Copyset>> copysets_;
   std::map<CopysetId, Instant> joined_;  ///< of copysets_, those that joined since the start
-  std::set<CopysetId> changing_;  ///< bounded by the callers, each of which waits
+  std::set<CopysetId> changing_;         ///< bounded by the callers, each of which waits
 };
 
 }  // namespace cairn::chunkserver

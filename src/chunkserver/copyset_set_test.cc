@@ -102,6 +102,25 @@ TEST_F(CopysetSetTest, ARemovedReplicaWaitsThenItsFilesGoBackToThePool) {
   EXPECT_GE(free_bytes(gone), free_before + 5 * kChunkBytes) << "the pool has enough files ready";
 }
 
+TEST_F(CopysetSetTest, AFullDiskDoesNotWaitForTheRecyclersTime) {
+  for (auto& server : servers_) {
+    server->crash(sim::CrashKind::kKill);
+    server->options().pool.headroom_files = 8;  // more than are ready
+    server->start();
+  }
+  ASSERT_TRUE(world_.run_until([&] { return all_up(); }, 60s));
+  create();
+  fill();
+  Server& gone = follower();
+  ASSERT_TRUE(remove_member(gone.id()).ok());
+  ASSERT_TRUE(remove(gone, leader().node()->status().epoch.value()).ok());
+  world_.run_for(10s);
+  ASSERT_EQ(copyset_files(gone), 5u);
+  gone.host().disk().set_capacity(16 * kMiB);
+  world_.run_for(10s);
+  EXPECT_EQ(copyset_files(gone), 0u);
+}
+
 TEST_F(CopysetSetTest, AReplicaWithANewerConfigurationIsNotTakenForAStray) {
   create();
   Server& leads = leader();
