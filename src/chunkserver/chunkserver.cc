@@ -212,10 +212,17 @@ io::Task<void> Chunkserver::write_peers_file() {
   }
 }
 
+io::Task<void> Chunkserver::leave_groups() {
+  if (!is_serving_ || host_->disk_error()) co_return;
+  const size_t count = co_await hand_over_leaderships(env_, host_.get(), options_.hand_over);
+  env_.logger.info("leaderships were handed over before the stop", {{"count", count}});
+}
+
 io::Task<void> Chunkserver::stop() {
+  changes_.begin_stop();
+  co_await leave_groups();
   is_stopping_ = true;
   if (fetcher_) fetcher_->begin_stop();
-  changes_.begin_stop();
   co_await heartbeat_.stop();
   co_await gate_.close();
   // The groups first: they tell the calls that wait on them, which the server then waits for.

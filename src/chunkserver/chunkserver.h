@@ -34,6 +34,9 @@ class Chunkserver final : private ServiceContext,
   /// Errors: kCorrupt, kUnsupported, kIo, kNoSpace of what is on the disk; the address cannot be
   /// bound; kUnauthenticated. Nothing is left running but what stop() ends.
   io::Task<Status> start();
+  /// Hands leaderships over, while it serves on, and then stops: clients are sent on to the new
+  /// leaders. In less than 10 s, with what HostOptions::save_at_stop_max and Options::hand_over
+  /// say.
   io::Task<void> stop();
 
   /// Where it listens; valid once start() has returned.
@@ -71,6 +74,7 @@ class Chunkserver final : private ServiceContext,
   void on_copyset_news() override { heartbeat_.hurry(); }
 
   void add_services();
+  io::Task<void> leave_groups();
   void on_raft_batch(rpc::Call<wire::RaftBatch> batch);
   io::Task<Result<rpc::Answer<wire::FetchSnapshotReply>>> on_fetch_snapshot(
       rpc::Call<wire::FetchSnapshotRequest> call);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "chunkserver/background/hand_over.h"
 #include "io/network.h"
 #include "multiraft/options.h"
 #include "rpc/client.h"
@@ -33,6 +34,8 @@ struct Options {
   size_t fetches_inflight_max = 4;
   /// Copysets on this disk, at most.
   size_t copysets_max = 10'000;
+
+  HandOverOptions hand_over;  ///< before a stop
 
   multiraft::HostOptions raft;
   wal::WalOptions wal;
