@@ -73,6 +73,10 @@ io::Task<Status> Chunkserver::start() {
   if (is_stopping_) co_return error(Errc::kClosed, "stopped while it was starting");
   is_serving_ = true;
   heartbeat_.start();
+  slow_disk_ = std::make_unique<SlowDiskWatch>(env_, *host_, self(), options_.slow_disk);
+  slow_disk_->start();
+  disk_probe_ = std::make_unique<DiskProbe>(env_, disk_, *host_, options_.disk_probe);
+  disk_probe_->start();
   env_.logger.info("chunkserver serves", {{"id", identity_.id},
                                           {"address", address_.text},
                                           {"copysets", copysets_->count()},
@@ -220,6 +224,7 @@ io::Task<void> Chunkserver::leave_groups() {
 
 io::Task<void> Chunkserver::stop() {
   changes_.begin_stop();
+  if (disk_probe_) disk_probe_->stop();
   co_await leave_groups();
   is_stopping_ = true;
   if (fetcher_) fetcher_->begin_stop();
@@ -227,6 +232,7 @@ io::Task<void> Chunkserver::stop() {
   co_await gate_.close();
   // The groups first: they tell the calls that wait on them, which the server then waits for.
   if (host_) co_await host_->stop();
+  if (slow_disk_) co_await slow_disk_->stop();
   co_await changes_.stop();
   co_await server_.stop();
   co_await client_.stop();

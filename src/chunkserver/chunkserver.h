@@ -101,6 +101,8 @@ class Chunkserver final : private ServiceContext,
   std::unique_ptr<ChunkFetcher> fetcher_;
   std::unique_ptr<CopysetSet> copysets_;  ///< null until the stores are open
   std::unique_ptr<multiraft::Host> host_;
+  std::unique_ptr<SlowDiskWatch> slow_disk_;  ///< as this and the next: once the log is open
+  std::unique_ptr<DiskProbe> disk_probe_;
   ChangeRunner changes_;
   ChunkService service_;
   IoCounts acknowledged_;  ///< what the MDS has been told

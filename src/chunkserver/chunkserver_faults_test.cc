@@ -71,5 +71,116 @@ TEST_F(ChunkserverFaults, AStopThatNobodyTakesOverFromEndsAsWell) {
   EXPECT_LT(world_.now() - began, 8s);
 }
 
+// ---- slow disks
+
+TEST_F(ChunkserverFaults, ALeaderWithASlowDiskHandsOverWithinFiveSeconds) {
+  create();
+  Server& slow = leader();
+  ASSERT_TRUE(write(slow, kChunk, 0, pattern(1, 1)).ok());
+  EXPECT_FALSE(write_until_moved(slow, 6s)) << "it is as fast as the others";
+  slow.host().disk().set_slowness(1500);  // a flush takes more than 100 ms
+  const auto moved = write_until_moved(slow, 10s);
+  ASSERT_TRUE(moved);
+  EXPECT_LT(*moved, 5s);
+  slow.host().disk().set_slowness(1);
+  EXPECT_TRUE(replicas_agree());
+}
+
+TEST_F(ChunkserverFaults, WhereAllDisksAreSlowNobodyHandsOver) {
+  create();
+  Server& leads = leader();
+  ASSERT_TRUE(write(leads, kChunk, 0, pattern(1, 1)).ok());
+  for (auto& server : servers_) server->host().disk().set_slowness(1500);
+  EXPECT_FALSE(write_until_moved(leads, 10s));
+}
+
+TEST_F(ChunkserverFaults, ASlowFollowerLeavesTheLeaderInPlace) {
+  create();
+  Server& leads = leader();
+  follower().host().disk().set_slowness(1500);
+  EXPECT_FALSE(write_until_moved(leads, 10s));
+}
+
+TEST(SlowDiskJudge, ASpellThatPassesIsNoVerdict) {
+  SlowDiskJudge judge({});
+  Instant now{};
+  for (int i = 0; i < 200; ++i) {
+    now += 50ms;
+    judge.note(now, i % 100 < 15);  // three quarters of a second in five
+    EXPECT_FALSE(judge.is_slow()) << i;
+  }
+  for (int i = 0; i < 60; ++i) judge.note(now += 50ms, true);
+  EXPECT_TRUE(judge.is_slow());
+  judge.reset();
+  EXPECT_FALSE(judge.is_slow());
+}
+
+TEST(SlowDiskJudge, AFewSamplesProveNothing) {
+  SlowDiskJudge judge({});
+  Instant now{};
+  for (int i = 0; i < 20; ++i) judge.note(now += 1s, true);
+  EXPECT_FALSE(judge.is_slow()) << "five in the window";
+}
+
+// ---- dead disks
+
+TEST_F(ChunkserverFaults, TheMdsIsToldOfAWriteErrorAtOnceAndTheGroupsStepDown) {
+  create();
+  Server& dead = leader();
+  world_.run_for(3s);
+  dead.host().disk().set_error_rate(sim::DiskOperation::kWrite, 1.0);
+  dead.host().disk().set_error_rate(sim::DiskOperation::kSync, 1.0);
+  EXPECT_FALSE(write(dead, kChunk, 0, pattern(1, 1)).ok());
+  EXPECT_TRUE(mds_knows_dead(dead, 500ms)) << "the interval is a second";
+  EXPECT_FALSE(mds_.report(dead.id(), kCopyset)->error().empty());
+  EXPECT_FALSE(mds_.report(dead.id(), kCopyset)->is_leader());
+  EXPECT_NE(&leader(), &dead);
+}
+
+TEST_F(ChunkserverFaults, ADiskThatHangsIsFoundThoughNobodyWrites) {
+  create();
+  Server& dead = leader();
+  ASSERT_TRUE(write(dead, kChunk, 0, pattern(1, 1)).ok());
+  world_.run_for(3s);
+  dead.host().disk().set_hung(true);
+  EXPECT_TRUE(mds_knows_dead(dead, 10s));
+  Server& next = leader();
+  ASSERT_NE(&next, &dead);
+  EXPECT_TRUE(reads(next, kChunk, 0, pattern(1, 1)));
+}
+
+TEST_F(ChunkserverFaults, APausedProcessIsNotTakenForAHungDisk) {
+  create();
+  Server& paused = leader();
+  world_.run_for(1s);
+  paused.host().pause();
+  world_.run_for(60s);
+  paused.host().resume();
+  world_.run_for(10s);
+  EXPECT_FALSE(paused->raft()->disk_error());
+}
+
+// ---- full disks
+
+TEST_F(ChunkserverFaults, AFullDiskRefusesNewChunksStillDeletesAndRecovers) {
+  create();
+  ASSERT_TRUE(write(leader(), kChunk, 0, pattern(1, 1)).ok());
+  for (auto& server : servers_) server->host().disk().set_capacity(16 * kMiB);
+  Status last = ok();
+  uint64_t made = 1;
+  for (; made < 100 && last.ok(); ++made) {
+    world_.run_for(1100ms);
+    last = write(leader(), kChunk + made, 0, pattern(made, 1));
+  }
+  ASSERT_EQ(last.code(), Errc::kNoSpace);
+  EXPECT_NE(last.error().message().find("nothing was written"), std::string::npos);
+  EXPECT_TRUE(remove_chunk(kChunk + 1).ok()) << "deletes are what makes room";
+  EXPECT_TRUE(reads(leader(), kChunk, 0, pattern(1, 1)));
+  for (auto& server : servers_) server->host().disk().set_capacity(kGiB);
+  world_.run_for(3s);
+  EXPECT_TRUE(write(leader(), kChunk + 1000, 0, pattern(1000, 1)).ok());
+  EXPECT_TRUE(replicas_agree());
+}
+
 }  // namespace
 }  // namespace cairn::chunkserver

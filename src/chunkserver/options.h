@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "base/units.h"
+#include "chunkserver/background/disk_probe.h"
 #include "chunkserver/background/hand_over.h"
+#include "chunkserver/background/slow_disk.h"
 #include "io/network.h"
 #include "multiraft/options.h"
 #include "rpc/client.h"
@@ -36,6 +38,8 @@ struct Options {
   size_t copysets_max = 10'000;
 
   HandOverOptions hand_over;  ///< before a stop
+  SlowDiskOptions slow_disk;
+  DiskProbeOptions disk_probe;
 
   multiraft::HostOptions raft;
   wal::WalOptions wal;
