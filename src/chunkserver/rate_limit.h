@@ -20,6 +20,11 @@ class RateLimit {
   io::Task<void> wait() {
     if (free_at_ > clock_.now()) co_await clock_.sleep_until(free_at_);
   }
+  /// The same for one whose caller has a deadline.
+  io::Task<void> wait_at_most(Duration limit) {
+    const Instant until = std::min(free_at_, clock_.now() + limit);
+    if (until > clock_.now()) co_await clock_.sleep_until(until);
+  }
   /// Of what was moved, afterwards: before, it is often not known how much it will be.
   void charge(uint64_t bytes) {
     if (bytes_per_second_ == 0) return;

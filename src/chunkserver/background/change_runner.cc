@@ -102,7 +102,12 @@ Status ChangeRunner::start(ChangeOrder order, bool is_from_mds) {
                     {"source", order.change.source()},
                     {"target", order.change.target()},
                     {"operator", order.change.operator_id()}});
-  under_way_.emplace(copyset, UnderWay{.order = order, .is_from_mds = is_from_mds});
+  UnderWay& entry = under_way_[copyset];
+  entry.order = order;
+  entry.is_from_mds = is_from_mds;
+  if (const uint64_t rate = order.change.bytes_per_second_max(); rate > 0) {
+    entry.rate = std::make_shared<RateLimit>(env_.clock, rate);
+  }
   context_.on_change_news();
   env_.executor.spawn(run(std::move(order)));
   return ok();
@@ -331,9 +336,18 @@ const ChangeRunner::Progress* ChangeRunner::progress(CopysetId copyset) const {
   return found == under_way_.end() ? nullptr : &found->second.progress;
 }
 
+io::Task<void> ChangeRunner::pace_copy(CopysetId copyset) {
+  const auto found = under_way_.find(copyset);
+  if (found == under_way_.end() || !found->second.rate) co_return;
+  const std::shared_ptr<RateLimit> rate = found->second.rate;  // the change may end meanwhile
+  co_await rate->wait_at_most(kPaceMax);
+}
+
 void ChangeRunner::note_copied(CopysetId copyset, uint64_t bytes) {
   const auto found = under_way_.find(copyset);
-  if (found != under_way_.end()) found->second.progress.copied_bytes += bytes;
+  if (found == under_way_.end()) return;
+  found->second.progress.copied_bytes += bytes;
+  if (found->second.rate) found->second.rate->charge(bytes);
 }
 
 void ChangeRunner::fill(CopysetId copyset, wire::CopysetHeartbeat* entry) const {

@@ -16,10 +16,12 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "chunkserver/copyset_set.h"
+#include "chunkserver/rate_limit.h"
 #include "rpc/client.h"
 #include "wire/copyset.pb.h"
 #include "wire/mds.pb.h"
@@ -77,6 +79,8 @@ class ChangeRunner {
   };
   /// Null: nothing is under way.
   const Progress* progress(CopysetId copyset) const;
+  /// Before a replica fetches from this leader: keeps the copy below what the change allows.
+  io::Task<void> pace_copy(CopysetId copyset);
   /// A replica has fetched so much of the copyset from this leader.
   void note_copied(CopysetId copyset, uint64_t bytes);
 
@@ -94,6 +98,7 @@ class ChangeRunner {
     ChangeOrder order;
     bool is_from_mds = false;
     Progress progress;
+    std::shared_ptr<RateLimit> rate;  ///< with those that wait for it; null: no limit
   };
   struct Ended {
     uint64_t operator_id = 0;
@@ -130,6 +135,8 @@ class ChangeRunner {
 
   static constexpr size_t kOutcomesMax = 4;
   static constexpr size_t kRecentMax = 64;
+  static constexpr Duration kPaceMax =
+      std::chrono::seconds(2);  ///< of a call, which has a deadline
 };
 
 }  // namespace cairn::chunkserver

@@ -105,6 +105,28 @@ TEST_F(ChangeRunnerTest, TheLeaderItselfIsReplacedAndStillTellsHowItEnded) {
   EXPECT_TRUE(replicas_agree(replicas()));
 }
 
+TEST_F(ChangeRunnerTest, ACopyStaysBelowTheRateThatTheMdsAllows) {
+  Server& leads = leader();
+  auto add = change(wire::CHANGE_ADD, 0, 4);
+  add.set_bytes_per_second_max(64 * kKiB);
+  order(leads, add);
+  ASSERT_TRUE(world_.run_until([&] { return leads.node()->status().learners.size() == 1; }, 5s));
+  const Instant began = world_.now();
+  bool has_seen_progress = false;
+  ASSERT_TRUE(world_.run_until(
+      [&] {
+        const auto* report = mds_.report(leads.id(), kCopyset);
+        has_seen_progress |= report && report->copy_done_bytes() > 0 &&
+                             report->copy_done_bytes() < report->copy_total_bytes();
+        return mds_.senders[leads.id()].ended.contains(add.operator_id());
+      },
+      60s));
+  EXPECT_EQ(outcome(leads, add.operator_id()), "");
+  EXPECT_GT(world_.now() - began, 3s) << "320 KiB at 64 KiB/s";
+  EXPECT_TRUE(has_seen_progress);
+  EXPECT_TRUE(replicas_agree());
+}
+
 TEST_F(ChangeRunnerTest, AnOrderForAnotherEpochIsRefusedAndReported) {
   Server& leads = leader();
   auto late = change(wire::CHANGE_REMOVE, follower().id(), 0);

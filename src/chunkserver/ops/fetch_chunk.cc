@@ -34,6 +34,7 @@ Answered<wire::FetchChunkReply> ChunkService::fetch_chunk(rpc::Call<wire::FetchC
   }
   const PinnedCopyset copyset = std::move(*found);
   CO_TRY(check_source(*copyset, request));
+  if (!request.is_repair()) co_await context_.changes().pace_copy(id);
   const ChunkId chunk(request.chunk());
   const std::vector<uint32_t> have(request.have_block_crc32c().begin(),
                                    request.have_block_crc32c().end());
