@@ -1,6 +1,7 @@
 // cairn mds, cairn chunkserver, cairn nbd: the long-running processes.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include "chunkserver/chunkserver.h"
@@ -22,6 +23,17 @@ void add_config_option(CLI::App& command) {
   command.set_config("--config", "", "TOML file with the same keys as these flags");
 }
 
+/// A stop may wait for an operation on a disk that hangs, which never ends.
+constexpr Duration kStopMax = 10s;
+
+void end_overdue() {
+  std::fprintf(
+      stderr,
+      "cairn: the server has not stopped within 10 s, perhaps for a disk that hangs; it is "
+      "ended. Nothing that was acknowledged is lost\n");
+  std::_Exit(kExitFailed);
+}
+
 /// Runs a server until a signal; the exit status.
 template <typename Server>
 int serve(Process& process, Server& server, const std::string& http_address) {
@@ -31,6 +43,8 @@ int serve(Process& process, Server& server, const std::string& http_address) {
   if (started) {
     started = process.reactor().run_until_done(server.start());
     if (started) process.run_until_signal();
+    io::Timer overdue(process.env().clock, end_overdue);
+    overdue.arm_after(kStopMax);
     process.reactor().run_until_done(server.stop());
   }
   return started ? 0 : fail(started.error());
