@@ -1,5 +1,7 @@
 #include "chunkserver/service.h"
 
+#include "raft/raw_node.h"
+
 namespace cairn::chunkserver {
 
 Status ChunkService::check_range(uint32_t offset_bytes, uint32_t size_bytes) const {
@@ -32,6 +34,7 @@ wire::CopysetStatus ChunkService::status_of(Copyset& copyset) const {
   status.set_applied_index(from.applied.value());
   status.set_first_index(from.first.value());
   status.set_last_index(from.last.value());
+  status.set_last_term(copyset.node()->core().log().last_entry_id().term.value());
   status.set_snapshot_index(from.snapshot.value());
   for (NodeId member : from.members) status.add_members(member.value());
   if (auto chunks = context_.store().list(copyset.id())) {

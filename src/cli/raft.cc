@@ -225,6 +225,7 @@ json to_json(const ReplicaView& replica) {
           {"applied", s.applied_index()},
           {"first", s.first_index()},
           {"last", s.last_index()},
+          {"last_term", s.last_term()},
           {"snapshot", s.snapshot_index()},
           {"members", std::vector<uint64_t>(s.members().begin(), s.members().end())},
           {"learners", std::vector<uint64_t>(s.learners().begin(), s.learners().end())},
@@ -244,7 +245,8 @@ std::vector<std::string> to_row(const ReplicaView& replica) {
           std::to_string(s.epoch()),
           std::to_string(s.committed_index()),
           std::to_string(s.applied_index()),
-          std::to_string(s.first_index()) + ".." + std::to_string(s.last_index()),
+          std::to_string(s.first_index()) + ".." + std::to_string(s.last_index()) + " (" +
+              std::to_string(s.last_term()) + ")",
           std::to_string(s.chunks_count()),
           join(s.members()),
           join(s.learners()),
@@ -258,8 +260,8 @@ io::Task<int> status(Session session) {
   if (!place) co_return fail(place.error());
   json all = json::array();
   std::vector<std::vector<std::string>> rows{{"CHUNKSERVER", "ROLE", "TERM", "EPOCH", "COMMITTED",
-                                              "APPLIED", "LOG", "CHUNKS", "MEMBERS", "LEARNERS",
-                                              "NOTE"}};
+                                              "APPLIED", "LOG (TERM)", "CHUNKS", "MEMBERS",
+                                              "LEARNERS", "NOTE"}};
   for (uint64_t member : place->members) {
     auto address = place->address_of(member);
     if (!address) co_return fail(address.error());
