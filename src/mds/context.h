@@ -14,7 +14,7 @@
 #include "mds/ids.h"
 #include "mds/options.h"
 #include "mds/schedule.h"
-#include "store/kv/meta_store.h"
+#include "store/kv/election.h"
 
 namespace cairn::rpc {
 class Client;
@@ -76,7 +76,8 @@ class Context {
 
   io::Env env;
   kv::MetaStore& store;
-  rpc::Client& client;  ///< to chunkservers
+  kv::Election* election = nullptr;  ///< null: this MDS is the only one
+  rpc::Client& client;               ///< to chunkservers
   const Options options;
   Instant started_at;
   Rng rng;  ///< of placement

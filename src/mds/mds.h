@@ -18,13 +18,26 @@
 
 #include "io/env.h"
 #include "mds/options.h"
-#include "store/kv/meta_store.h"
+#include "store/kv/election.h"
+
+namespace cairn::rpc {
+class Server;
+}
 
 namespace cairn::mds {
+
+/// One term of office in a process that is one of several MDS: its server listens and outlives the
+/// term, and the store is that of the term.
+struct Office {
+  kv::Election& election;
+  uint64_t term = 0;
+  rpc::Server& server;
+};
 
 class Mds {
  public:
   Mds(io::Env env, kv::MetaStore& store, Options options);
+  Mds(io::Env env, kv::MetaStore& store, Options options, Office office);
   ~Mds();
   Mds(const Mds&) = delete;
   Mds& operator=(const Mds&) = delete;

@@ -2,6 +2,37 @@
 
 namespace cairn::mds::ops {
 
+namespace {
+
+std::string_view to_string(kv::Election::Reach reach) {
+  switch (reach) {
+    case kv::Election::Reach::kReachable:
+      return "online";
+    case kv::Election::Reach::kSilent:
+      return "silent";
+    case kv::Election::Reach::kUnknown:
+      break;
+  }
+  return "unknown";
+}
+
+void fill_members(const Context& mds, wire::ClusterStatusReply* reply) {
+  if (!mds.election) return;
+  for (const auto& member : mds.election->members()) {
+    auto* info = reply->add_mds();
+    info->set_name(member.name);
+    info->set_address(member.address);
+    info->set_is_active(member.is_active);
+    info->set_state(std::string(to_string(member.reach)));
+    if (member.reach != kv::Election::Reach::kSilent) continue;
+    reply->add_problems("the MDS at " + member.address +
+                        " is silent; start it again: with fewer than a majority nobody serves");
+    if (reply->health() == "ok") reply->set_health("degraded");
+  }
+}
+
+}  // namespace
+
 Result<wire::ClusterStatusReply> cluster_status(Context& mds, const wire::ClusterStatusRequest&) {
   const Instant now = mds.env.clock.now();
   const ClusterState& state = mds.state;
@@ -16,6 +47,7 @@ Result<wire::ClusterStatusReply> cluster_status(Context& mds, const wire::Cluste
   reply.set_pool(state.default_pool().name());
   reply.set_copysets_per_chunkserver(state.default_pool().copysets_per_chunkserver());
 
+  fill_members(mds, &reply);
   *reply.mutable_schedule() = mds.schedule.status(state.ledger);
 
   std::map<ChunkserverId, uint32_t> leaders;

@@ -15,7 +15,7 @@ Result<rpc::Answer<Reply>> answer(Result<Reply> result) {
 
 }  // namespace
 
-void RpcService::add_to(rpc::Server& server) {
+void RpcService::add_to(rpc::Services& server) {
   using wire::Method;
   server.add(Method::kPing, *this, &RpcService::ping);
   server.add(Method::kRegisterChunkserver, *this, &RpcService::register_chunkserver);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "mds/context.h"
-#include "rpc/server.h"
+#include "rpc/services.h"
 
 namespace cairn::mds {
 
@@ -11,7 +11,7 @@ class RpcService {
  public:
   explicit RpcService(Context& context) : mds_(context) {}
 
-  void add_to(rpc::Server& server);
+  void add_to(rpc::Services& server);
 
  private:
   template <class Reply>
