@@ -55,7 +55,7 @@ Result<ClusterTarget> resolve(const ClusterOptions& options) {
   }
   const std::string dir = options.dir.empty() ? default_dev_dir() : options.dir;
   const DevState state = TRY(load_dev_state(dir));
-  target.mds.push_back({state.mds.address});
+  for (const DevProcess& one : state.mds) target.mds.push_back({one.address});
   target.key = TRY(read_key_file(options.key_file.empty() ? state.key_file() : options.key_file));
   return target;
 }

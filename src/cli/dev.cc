@@ -27,6 +27,8 @@ constexpr auto kPollInterval = std::chrono::milliseconds(50);
 struct DevFlags {
   std::string dir;
   uint32_t chunkservers_count = 3;
+  uint32_t mds_count = 1;
+  bool is_new_group = false;  ///< of the MDS: none of them has a log yet
   uint32_t copysets_per_chunkserver = 100;
   std::string volume_size = "1G";
   std::string space_reserve = "256M";
@@ -68,9 +70,13 @@ Result<std::string> free_address() {
 Result<DevState> plan(const DevFlags& flags) {
   DevState state;
   state.dir = flags.dir;
-  state.mds.name = "mds";
-  state.mds.dir = flags.dir + "/mds";
-  state.mds.address = TRY(free_address());
+  for (uint32_t i = 1; i <= flags.mds_count; ++i) {
+    DevProcess mds;
+    mds.name = flags.mds_count == 1 ? "mds" : "mds-" + std::to_string(i);
+    mds.dir = flags.dir + "/" + mds.name;
+    mds.address = TRY(free_address());
+    state.mds.push_back(std::move(mds));
+  }
   for (uint32_t i = 1; i <= flags.chunkservers_count; ++i) {
     DevProcess chunkserver;
     chunkserver.name = "chunkserver-" + std::to_string(i);
@@ -90,22 +96,41 @@ Result<DevState> plan(const DevFlags& flags) {
   return state;
 }
 
+std::vector<std::string> mds_command(const DevState& state, const DevProcess& process,
+                                     const DevFlags& flags) {
+  const auto replicas = std::min<size_t>(3, state.chunkservers.size());
+  std::vector<std::string> command{
+      io::real::own_program(), "mds", "--data", process.dir, "--listen", process.address,
+      "--key-file", state.key_file(), "--replicas", std::to_string(replicas), "--chunkservers-min",
+      std::to_string(state.chunkservers.size()), "--copysets-per-chunkserver",
+      std::to_string(flags.copysets_per_chunkserver),
+      // Short ones: whoever tries the cluster out wants to see it heal.
+      "--unstable-after-ms", "5000", "--offline-after-ms", "20000", "--schedule-ms", "1000",
+      "--leader-rest-ms", "5000"};
+  if (state.mds.size() == 1) return command;
+  std::string peers, id;
+  for (size_t i = 0; i < state.mds.size(); ++i) {
+    const std::string number = std::to_string(i + 1);
+    peers += (peers.empty() ? "" : ",") + number + "=" + state.mds[i].address;
+    if (&state.mds[i] == &process) id = number;
+  }
+  command.insert(command.end(), {"--peers", peers, "--id", id});
+  if (flags.is_new_group) command.push_back("--init");
+  return command;
+}
+
+bool is_mds(const DevState& state, const DevProcess& process) {
+  return &process >= state.mds.data() && &process < state.mds.data() + state.mds.size();
+}
+
 std::vector<std::string> role_command(const DevState& state, const DevProcess& process,
                                       const DevFlags& flags) {
+  if (is_mds(state, process)) return mds_command(state, process, flags);
   const std::string program = io::real::own_program();
-  const uint32_t replicas = std::min<uint32_t>(3, static_cast<uint32_t>(state.chunkservers.size()));
-  if (&process == &state.mds) {
-    return {program, "mds", "--data", process.dir, "--listen", process.address, "--key-file",
-            state.key_file(), "--replicas", std::to_string(replicas), "--chunkservers-min",
-            std::to_string(state.chunkservers.size()), "--copysets-per-chunkserver",
-            std::to_string(flags.copysets_per_chunkserver),
-            // Short ones: whoever tries the cluster out wants to see it heal.
-            "--unstable-after-ms", "5000", "--offline-after-ms", "20000", "--schedule-ms", "1000",
-            "--leader-rest-ms", "5000"};
-  }
   if (&process == &state.nbd) {
-    return {program,           "nbd",        state.volume,    "--listen", process.address, "--mds",
-            state.mds.address, "--key-file", state.key_file()};
+    return {program,         "nbd",   state.volume,          "--listen",
+            process.address, "--mds", state.mds_addresses(), "--key-file",
+            state.key_file()};
   }
   return {program,
           "chunkserver",
@@ -114,7 +139,7 @@ std::vector<std::string> role_command(const DevState& state, const DevProcess& p
           "--listen",
           process.address,
           "--mds",
-          state.mds.address,
+          state.mds_addresses(),
           "--key-file",
           state.key_file(),
           "--zone",
@@ -220,7 +245,7 @@ Status bring_up(DevState& state, const DevFlags& flags) {
   const rpc::ClusterKey key = TRY(read_key_file(state.key_file()));
   Process process("dev", {.level = "error"});
   client::ClientOptions options;
-  options.mds = {{state.mds.address}};
+  for (const DevProcess& mds : state.mds) options.mds.push_back({mds.address});
   options.key = key;
   options.op_deadline = 10s;
   client::Cluster cluster(process.env(), options);
@@ -235,7 +260,8 @@ Status bring_up(DevState& state, const DevFlags& flags) {
 
 void print_welcome(const DevState& state) {
   const std::string dir = state.dir == default_dev_dir() ? "" : " --dir " + state.dir;
-  std::printf("%zu chunkservers and an MDS run in %s\n", state.chunkservers.size(),
+  const std::string mds = state.mds.size() == 1 ? "an" : std::to_string(state.mds.size());
+  std::printf("%zu chunkservers and %s MDS run in %s\n", state.chunkservers.size(), mds.c_str(),
               state.dir.c_str());
   std::printf("NBD: %s\n\n", state.nbd_uri.c_str());
   std::printf("try next:\n");
@@ -255,6 +281,9 @@ int up(DevFlags flags) {
   if (flags.chunkservers_count < 1 || flags.chunkservers_count > 64) {
     return fail(error(Errc::kInvalidArgument, "--chunkservers takes 1 to 64"));
   }
+  if (flags.mds_count < 1 || flags.mds_count > 5 || flags.mds_count % 2 == 0) {
+    return fail(error(Errc::kInvalidArgument, "--mds takes 1, 3 or 5"));
+  }
   auto state = load_dev_state(flags.dir);
   if (!state) {
     if (state.code() != Errc::kNotFound) return fail(state.error());
@@ -266,6 +295,9 @@ int up(DevFlags flags) {
     if (!process->dir.empty()) fs::create_directories(process->dir, failed);
   }
   if (Status saved = save_dev_state(*state); !saved) return fail(saved.error());
+  // A member that alone has no log has lost it, and must not pass for a new one.
+  flags.is_new_group = std::ranges::none_of(
+      state->mds, [](const DevProcess& mds) { return fs::exists(mds.dir + "/wal"); });
   if (Status ready = bring_up(*state, flags); !ready) return fail(ready.error());
   print_welcome(*state);
   return 0;
@@ -329,7 +361,8 @@ int down(const DevFlags& flags) {
     io::real::send_signal(identity_of(chunkserver), SIGTERM);
   }
   for (DevProcess& chunkserver : state->chunkservers) stop_process(chunkserver);
-  stop_process(state->mds);
+  for (DevProcess& mds : state->mds) io::real::send_signal(identity_of(mds), SIGTERM);
+  for (DevProcess& mds : state->mds) stop_process(mds);
   for (DevProcess* process : state->processes()) process->pid = 0;
   if (Status saved = save_dev_state(*state); !saved) return fail(saved.error());
   if (!flags.wipe) {
@@ -371,6 +404,8 @@ void add_dev_commands(CLI::App& app, Action& action) {
   auto flags = std::make_shared<DevFlags>();
   CLI::App* c = add(*dev, action, "up", "Start a cluster, or what is stopped of it", flags, up);
   c->add_option("--chunkservers", flags->chunkservers_count, "of a new cluster")
+      ->capture_default_str();
+  c->add_option("--mds", flags->mds_count, "metadata servers of a new cluster: 1, 3 or 5")
       ->capture_default_str();
   c->add_option("--copysets-per-chunkserver", flags->copysets_per_chunkserver, "of a new cluster")
       ->capture_default_str();

@@ -27,10 +27,17 @@ DevProcess from_json(const json& value) {
 }  // namespace
 
 std::vector<DevProcess*> DevState::processes() {
-  std::vector<DevProcess*> all{&mds};
+  std::vector<DevProcess*> all;
+  for (DevProcess& one : mds) all.push_back(&one);
   for (DevProcess& chunkserver : chunkservers) all.push_back(&chunkserver);
   all.push_back(&nbd);
   return all;
+}
+
+std::string DevState::mds_addresses() const {
+  std::string addresses;
+  for (const DevProcess& one : mds) addresses += (addresses.empty() ? "" : ",") + one.address;
+  return addresses;
 }
 
 Result<DevState> load_dev_state(const std::string& dir) {
@@ -46,7 +53,12 @@ Result<DevState> load_dev_state(const std::string& dir) {
     const json value = json::parse(file);
     DevState state;
     state.dir = dir;
-    state.mds = from_json(value.at("mds"));
+    const json& all_mds = value.at("mds");  // one stands alone in files of earlier versions
+    if (all_mds.is_object()) state.mds.push_back(from_json(all_mds));
+    if (all_mds.is_array()) {
+      for (const json& one : all_mds) state.mds.push_back(from_json(one));
+    }
+    if (state.mds.empty()) return error(Errc::kCorrupt, path + " names no MDS");
     for (const json& chunkserver : value.at("chunkservers")) {
       state.chunkservers.push_back(from_json(chunkserver));
     }
@@ -65,7 +77,9 @@ Status save_dev_state(const DevState& state) {
   for (const DevProcess& chunkserver : state.chunkservers) {
     chunkservers.push_back(to_json(chunkserver));
   }
-  const json value = {{"mds", to_json(state.mds)},
+  json all_mds = json::array();
+  for (const DevProcess& one : state.mds) all_mds.push_back(to_json(one));
+  const json value = {{"mds", all_mds},
                       {"chunkservers", chunkservers},
                       {"nbd", to_json(state.nbd)},
                       {"nbd_uri", state.nbd_uri},

@@ -11,7 +11,7 @@
 namespace cairn::cli {
 
 struct DevProcess {
-  std::string name;     ///< "mds", "chunkserver-1", "nbd"
+  std::string name;     ///< "mds" (of several "mds-1"), "chunkserver-1", "nbd"
   std::string address;  ///< HOST:PORT; of nbd: the URI
   std::string http;     ///< HOST:PORT of /metrics and /healthz; empty: none
   std::string dir;      ///< its data; empty: none
@@ -21,7 +21,7 @@ struct DevProcess {
 
 struct DevState {
   std::string dir;
-  DevProcess mds;
+  std::vector<DevProcess> mds;  ///< at least one
   std::vector<DevProcess> chunkservers;
   DevProcess nbd;
   std::string nbd_uri;
@@ -29,6 +29,8 @@ struct DevState {
 
   std::string key_file() const { return dir + "/cluster.key"; }
   std::vector<DevProcess*> processes();
+  /// Of all MDS, with commas between.
+  std::string mds_addresses() const;
 };
 
 /// kNotFound where there is no cluster, with what to run.

@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/context.h"
 #include "cli/http.h"
+#include "cli/replicated_mds.h"
 #include "client/volume.h"
 #include "gateway/nbd/server.h"
 #include "gateway/nbd/volume_export.h"
@@ -52,9 +53,28 @@ int serve(Process& process, Server& server, const std::string& http_address) {
 
 struct MdsFlags {
   std::string data, listen = "127.0.0.1:6700", key_file, http_listen;
+  std::vector<std::string> peers;
+  uint64_t id = 0;
+  bool is_new = false;
   mds::Options options;
   LogFlags log;
 };
+
+int run_one_of_several(MdsFlags& flags, Process& process) {
+  auto members = parse_peers(flags.peers);
+  if (!members) return fail(members.error());
+  kv::ReplicatedOptions store{.self = NodeId(flags.id), .members = *members};
+  if (!store.members.contains(store.self)) {
+    return fail(error(
+        Errc::kInvalidArgument,
+        "--id has to be the number that --peers gives this MDS, not " + std::to_string(flags.id)));
+  }
+  store.is_new = flags.is_new;
+  store.raft = kv::metadata_raft_options();
+  auto server = ReplicatedMds::open(process, flags.data, std::move(store), flags.options);
+  if (!server) return fail(server.error());
+  return serve(process, **server, flags.http_listen);
+}
 
 int run_mds(MdsFlags& flags) {
   auto key = read_key_file(flags.key_file);
@@ -62,6 +82,7 @@ int run_mds(MdsFlags& flags) {
   Process process("mds", flags.log);
   flags.options.cluster_key = *key;
   flags.options.listen = {flags.listen};
+  if (!flags.peers.empty()) return run_one_of_several(flags, process);
   auto store = kv::RocksMetaStore::open(process.env(), flags.data);
   if (!store) return fail(store.error());
   mds::Mds server(process.env(), **store, flags.options);
@@ -195,6 +216,16 @@ void add_mds_command(CLI::App& app, Action& action) {
   command->add_option("--listen", flags->listen, "HOST:PORT")
       ->envname("CAIRN_LISTEN")
       ->capture_default_str();
+  command
+      ->add_option("--peers", flags->peers,
+                   "all MDS of the cluster, this one too: ID=HOST:PORT,...; 1, 3 or 5 of them keep "
+                   "the metadata together (default: this one alone)")
+      ->delimiter(',')
+      ->envname("CAIRN_PEERS");
+  command->add_option("--id", flags->id, "of this MDS among --peers")->envname("CAIRN_ID");
+  command->add_flag(
+      "--init", flags->is_new,
+      "the first start of all of --peers: makes their group; no later start needs it");
   command->add_option("--key-file", flags->key_file, "file with the cluster key")
       ->required()
       ->envname("CAIRN_KEY_FILE");

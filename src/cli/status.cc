@@ -48,10 +48,18 @@ json to_json(const wire::ClusterStatusReply& status) {
                             {"leaders", c.leaders_count()},
                             {"disk_error", c.disk_error()}});
   }
+  json all_mds = json::array();
+  for (const auto& mds : status.mds()) {
+    all_mds.push_back({{"id", mds.name()},
+                       {"address", mds.address()},
+                       {"active", mds.is_active()},
+                       {"state", mds.state()}});
+  }
   json problems = json::array();
   for (const auto& problem : status.problems()) problems.push_back(problem);
   return {{"health", status.health()},
           {"problems", problems},
+          {"mds", all_mds},
           {"chunkservers", chunkservers},
           {"copysets", status.copysets_count()},
           {"copysets_without_leader", status.copysets_without_leader_count()},
@@ -86,6 +94,15 @@ void print(const wire::ClusterStatusReply& status) {
               status.copysets_without_leader_count(), status.volumes_count());
   print(status.schedule());
   std::printf("\n");
+  if (status.mds_size() > 0) {
+    std::vector<std::vector<std::string>> members{{"MDS", "ADDRESS", "STATE", "ROLE"}};
+    for (const auto& mds : status.mds()) {
+      members.push_back(
+          {mds.name(), mds.address(), mds.state(), mds.is_active() ? "active" : "standby"});
+    }
+    print_table(members);
+    std::printf("\n");
+  }
   std::vector<std::vector<std::string>> rows{
       {"ID", "ADDRESS", "ZONE", "STATE", "USED", "CAPACITY", "COPYSETS", "LEADERS"}};
   for (const auto& c : status.chunkservers()) {
