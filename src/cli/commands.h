@@ -28,6 +28,7 @@ void add_topology_commands(CLI::App& app, Action& action);
 void add_raft_commands(CLI::App& app, Action& action);
 void add_dev_commands(CLI::App& app, Action& action);
 void add_bench_command(CLI::App& app, Action& action);
+void add_meta_commands(CLI::App& app, Action& action);
 void add_inspect_commands(CLI::App& app, Action& action);
 
 }  // namespace cairn::cli

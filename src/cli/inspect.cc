@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/context.h"
+#include "cli/meta_folder.h"
 #include "store/chunk/inspect.h"
 #include "store/kv/rocks_meta_store.h"
 #include "store/pool/inspect.h"
@@ -127,7 +128,8 @@ int inspect_pool(const FlagsPtr& flags) {
 
 int inspect_meta(const FlagsPtr& flags) {
   Process process("inspect");
-  auto store = kv::RocksMetaStore::open(process.env(), flags->path, {.read_only = true});
+  auto store =
+      kv::RocksMetaStore::open(process.env(), meta_folder(flags->path), {.read_only = true});
   if (!store) return fail(store.error());
   auto problems = process.reactor().run_until_done(
       mds::inspect_meta(**store, [](std::string line) { std::printf("%s\n", line.c_str()); }));

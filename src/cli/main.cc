@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
   cairn::cli::add_nbd_command(app, action);
   cairn::cli::add_bench_command(app, action);
   cairn::cli::add_inspect_commands(app, action);
+  cairn::cli::add_meta_commands(app, action);
   cairn::cli::add_mds_command(app, action);
   cairn::cli::add_chunkserver_command(app, action);
   CLI11_PARSE(app, argc, argv);
