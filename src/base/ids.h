@@ -54,6 +54,7 @@ using CopysetId = Id<struct CopysetIdTag>;  ///< a replication group of chunkser
 using GroupId = Id<struct GroupIdTag>;      ///< a Raft group within one process
 using NodeId = Id<struct NodeIdTag>;        ///< a member of a Raft group (one a process)
 using VolumeId = Id<struct VolumeIdTag>;
+using SessionId = Id<struct SessionIdTag>;  ///< of a volume; drawn by the client that opens
 using PoolId = Id<struct PoolIdTag>;
 using ZoneId = Id<struct ZoneIdTag>;
 using ServerId = Id<struct ServerIdTag>;

@@ -46,6 +46,9 @@ enum class PlantedBug : uint8_t {
   kAckOutOfOrder,        ///< a batch counts as durable before those written ahead of it
   kTornTailAccepted,     ///< recovery goes on behind a torn batch
   kTruncationForgotten,  ///< replay keeps entries behind one that replaced them
+  // fences of volumes
+  kFenceNotOrdered,  ///< an exclusive open returns before the copysets have ordered its fence
+  kReadUnfenced,     ///< a read by a former owner of the volume is served
 };
 
 // The one mutable global of the code base. The bugs stand deep in pure code, and handing a switch

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/planted_bug.h"
 #include "wire/chunk.pb.h"
 
 namespace cairn::chunkserver {
@@ -44,6 +45,14 @@ Status Copyset::check_space(const wire::ChunkOp& op) const {
                "chunkservers");
 }
 
+Status Copyset::check_fence(VolumeId volume, Fence fence, const char* not_done) const {
+  const auto known = fences_.find(volume);
+  if (known == fences_.end() || fence >= known->second) return ok();
+  return error(Errc::kStaleFence,
+               "volume " + to_string(volume) + " has been opened by another client since (fence " +
+                   to_string(known->second) + ", not " + to_string(fence) + "); " + not_done);
+}
+
 io::Task<Result<LogIndex>> Copyset::write(Write write) {
   wire::ChunkOp& op = write.op;
   CHECK(op.size_bytes > 0 && uint64_t{op.offset_bytes} + op.size_bytes <= chunk_bytes_);
@@ -56,6 +65,8 @@ io::Task<Result<LogIndex>> Copyset::write(Write write) {
     co_return error(Errc::kPreconditionFailed,
                     "a late copy of a write that was answered before; nothing was written");
   }
+  // A courtesy, and no log for a client that is out: what counts is the order in the log.
+  CO_TRY(check_fence(op.volume, op.fence, "nothing was written"));
   CO_TRY(check_space(op));
   const bool whole = is_block_aligned(op.offset_bytes) && is_block_aligned(op.size_bytes);
   if (whole) co_return co_await write_whole_blocks(op, std::move(write.data));
@@ -108,14 +119,31 @@ io::Task<Result<Buffer>> Copyset::merge(ChunkId chunk, wire::ChunkOp whole, wire
   co_return merged;
 }
 
-io::Task<Result<Buffer>> Copyset::read(ChunkId chunk, uint32_t offset_bytes, uint32_t size_bytes) {
-  CHECK(size_bytes > 0 && uint64_t{offset_bytes} + size_bytes <= chunk_bytes_);
+io::Task<Result<Buffer>> Copyset::read(Read read) {
+  const uint64_t read_end = uint64_t{read.offset_bytes} + read.size_bytes;
+  CHECK(read.size_bytes > 0 && read_end <= chunk_bytes_);
   CO_TRY(co_await node_->read_barrier());
-  const uint32_t begin = offset_bytes / kBlockBytes * kBlockBytes;
-  const auto end =
-      static_cast<uint32_t>(round_up(uint64_t{offset_bytes} + size_bytes, kBlockBytes));
-  Buffer blocks = CO_TRY(co_await read_blocks({chunk, begin, end - begin}));
-  co_return blocks.slice(offset_bytes - begin, size_bytes);
+  // Behind the barrier: a fence that was ordered before this read began is applied by now.
+  if (!is_planted(PlantedBug::kReadUnfenced)) {
+    CO_TRY(check_fence(read.volume, read.fence, "nothing was read"));
+  }
+  const uint32_t begin = read.offset_bytes / kBlockBytes * kBlockBytes;
+  const auto end = static_cast<uint32_t>(round_up(read_end, kBlockBytes));
+  Buffer blocks = CO_TRY(co_await read_blocks({read.chunk, begin, end - begin}));
+  co_return blocks.slice(read.offset_bytes - begin, read.size_bytes);
+}
+
+io::Task<Status> Copyset::raise_fence(VolumeId volume, Fence fence) {
+  const auto known = fences_.find(volume);
+  // What is applied is committed: no need to order it again.
+  if (known != fences_.end() && known->second == fence) co_return ok();
+  wire::ChunkOp op;
+  op.kind = wire::ChunkOpKind::kRaiseFence;
+  op.volume = volume;
+  op.fence = fence;
+  auto index = co_await node_->apply(wire::encode(op), Buffer());
+  if (!index) co_return index.error();
+  co_return ok();
 }
 
 io::Task<Result<LogIndex>> Copyset::remove_chunk(wire::ChunkOp op) {
@@ -154,14 +182,13 @@ io::Task<Status> Copyset::apply_one(multiraft::Command* command) {
   started_ = command->index;
   if (op.kind == wire::ChunkOpKind::kDelete) co_return co_await apply_delete(op.chunk);
 
-  Fence& fence = fences_[op.volume];
-  if (op.fence < fence) {
-    command->outcome = error(Errc::kStaleFence,
-                             "the volume has been opened by another client since; nothing was "
-                             "written");
+  if (Status current = check_fence(op.volume, op.fence, "nothing was written"); !current) {
+    command->outcome = std::move(current);
     co_return ok();
   }
-  fence = op.fence;
+  // A copyset that got its first chunk of the volume later learns the fence from the first write.
+  if (!op.fence.is_zero()) fences_[op.volume] = op.fence;
+  if (op.kind == wire::ChunkOpKind::kRaiseFence) co_return ok();
   const Verdict verdict = writers_.look(op.client, op.sequence);
   if (verdict == Verdict::kNew) {
     Status written = ok();

@@ -58,10 +58,22 @@ class Copyset final : public multiraft::StateMachine {
   /// Errors: those of Node::apply; kPreconditionFailed: a late copy of an answered write;
   /// kStaleFence; kNoSpace.
   io::Task<Result<LogIndex>> write(Write write);
-  /// Linearizable. A block that has rotted is repaired first. Errors: those of Node::read_barrier;
-  /// kCorrupt: no other replica could give it.
-  io::Task<Result<Buffer>> read(ChunkId chunk, uint32_t offset_bytes, uint32_t size_bytes);
+  /// What a client wants to read; size > 0, and the range lies within the chunk.
+  struct Read {
+    ChunkId chunk;
+    VolumeId volume;
+    Fence fence;
+    uint32_t offset_bytes = 0;
+    uint32_t size_bytes = 0;
+  };
+  /// Linearizable, against raise_fence() too. A block that has rotted is repaired first. Errors:
+  /// those of Node::read_barrier; kStaleFence; kCorrupt: no other replica could give it.
+  io::Task<Result<Buffer>> read(Read read);
   io::Task<Result<LogIndex>> remove_chunk(wire::ChunkOp op);
+  /// Ordered in the log on success: no read or write of the volume with an older fence begins or
+  /// takes effect from here on, whoever leads. Errors: those of Node::apply; kStaleFence: the
+  /// fence is higher already.
+  io::Task<Status> raise_fence(VolumeId volume, Fence fence);
 
   /// Replaces the rotten blocks of a range (whole blocks) by those of another replica.
   /// Errors: kCorrupt: no other replica gave them; kClosed, kIo.
@@ -100,6 +112,8 @@ class Copyset final : public multiraft::StateMachine {
   io::Task<Result<Copied>> copy_range(Range range, CopyWhat what, NodeId source);
   std::vector<NodeId> other_members() const;
   LogIndex started_index() const;
+  /// kStaleFence if what has been applied says that the volume has a newer owner.
+  Status check_fence(VolumeId volume, Fence fence, const char* not_done) const;
   BlockLocks::Range blocks_of(const wire::ChunkOp& op) const;
   Buffer describe() const;
   Status restore(ByteView data, std::vector<ChunkId>* chunks);
@@ -116,7 +130,7 @@ class Copyset final : public multiraft::StateMachine {
   NodeId self_;
   CopysetListener* listener_ = nullptr;
   Epoch epoch_;
-  std::map<VolumeId, Fence> fences_;
+  std::map<VolumeId, Fence> fences_;  ///< of volumes that were ever fenced; none is zero
   WriterWindows writers_;
   BlockLocks locks_;
 

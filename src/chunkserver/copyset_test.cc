@@ -76,6 +76,25 @@ TEST_F(CopysetTest, AnOlderFenceIsRefusedAndChangesNothing) {
   EXPECT_TRUE(apply(write_op(3, 5), pattern(3, 1)).ok());
 }
 
+TEST_F(CopysetTest, ARaisedFenceRefusesOlderWritesBeforeAnyNewOneAndNeverFalls) {
+  ASSERT_TRUE(apply(write_op(1, 0), pattern(1, 1)).ok());
+  const wire::ChunkOp raise{
+      .kind = wire::ChunkOpKind::kRaiseFence, .volume = VolumeId(2), .fence = Fence(5)};
+  ASSERT_TRUE(apply(raise, Buffer()).ok());
+  EXPECT_EQ(apply(write_op(2, 4), pattern(2, 1)).code(), Errc::kStaleFence);
+  EXPECT_EQ(apply(write_op(2, 0), pattern(2, 1)).code(), Errc::kStaleFence)
+      << "an unfenced one too";
+  EXPECT_TRUE(holds(1));
+  EXPECT_TRUE(apply(raise, Buffer()).ok()) << "a retry";
+  wire::ChunkOp late = raise;
+  late.fence = Fence(4);
+  EXPECT_EQ(apply(late, Buffer()).code(), Errc::kStaleFence);
+  EXPECT_EQ(apply(write_op(3, 4), pattern(3, 1)).code(), Errc::kStaleFence);
+  wire::ChunkOp other = write_op(4, 0);
+  other.volume = VolumeId(3);
+  EXPECT_TRUE(apply(other, pattern(4, 1)).ok()) << "another volume's fence is another";
+}
+
 TEST_F(CopysetTest, AWriteThatComesTwiceIsAppliedOnceAndALateOneNever) {
   ASSERT_TRUE(apply(write_op(1), pattern(1, 1)).ok());
   ASSERT_TRUE(apply(write_op(2), pattern(2, 1)).ok());

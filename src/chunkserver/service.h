@@ -10,6 +10,7 @@
 #include "rpc/call.h"
 #include "wire/chunk.pb.h"
 #include "wire/copyset.pb.h"
+#include "wire/session.pb.h"
 
 namespace cairn::chunkserver {
 
@@ -58,6 +59,7 @@ class ChunkService {
   Answered<wire::ReadChunkReply> read_chunk(rpc::Call<wire::ReadChunkRequest> call);
   Answered<wire::WriteChunkReply> write_chunk(rpc::Call<wire::WriteChunkRequest> call);
   Answered<wire::DeleteChunkReply> delete_chunk(rpc::Call<wire::DeleteChunkRequest> call);
+  Answered<wire::RaiseFenceReply> raise_fence(rpc::Call<wire::RaiseFenceRequest> call);
   Answered<wire::FetchChunkReply> fetch_chunk(rpc::Call<wire::FetchChunkRequest> call);
   Answered<wire::ChunkHashReply> chunk_hash(rpc::Call<wire::ChunkHashRequest> call);
   Answered<wire::CreateCopysetReply> create_copyset(rpc::Call<wire::CreateCopysetRequest> call);

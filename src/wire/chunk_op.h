@@ -17,6 +17,7 @@ enum class ChunkOpKind : uint8_t {
   kWrite = 1,        ///< the payload replaces [offset, offset + size)
   kWriteZeroes = 2,  ///< the range reads as zeros
   kDelete = 3,       ///< the chunk is gone; deleting an absent one changes nothing
+  kRaiseFence = 4,   ///< the volume's fence is at least this one from here on; no chunk
 };
 
 struct ChunkOp {

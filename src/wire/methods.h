@@ -14,6 +14,7 @@ enum class Method : uint16_t {
   kDeleteChunk = 18,
   kFetchChunk = 19,
   kChunkHash = 20,
+  kRaiseFence = 24,
   // chunkserver, control
   kCreateCopyset = 32,
   kCopysetStatus = 33,
@@ -53,6 +54,9 @@ enum class Method : uint16_t {
   kRemoveZone = 106,
   kRemoveServer = 107,
   kRemoveChunkserver = 108,
+  kOpenSession = 112,
+  kRenewSession = 113,
+  kCloseSession = 114,
 };
 
 }  // namespace cairn::wire

@@ -8,8 +8,12 @@ Answered<wire::ReadChunkReply> ChunkService::read_chunk(rpc::Call<wire::ReadChun
   const PinnedCopyset copyset =
       CO_TRY(context_.find_copyset(CopysetId(request.target().copyset())));
   rpc::Answer<wire::ReadChunkReply> answer;
-  auto data = co_await copyset->read(ChunkId(request.target().chunk()), request.offset_bytes(),
-                                     request.size_bytes());
+  const wire::ChunkTarget& target = request.target();
+  auto data = co_await copyset->read({.chunk = ChunkId(target.chunk()),
+                                      .volume = VolumeId(target.volume()),
+                                      .fence = Fence(target.fence()),
+                                      .offset_bytes = request.offset_bytes(),
+                                      .size_bytes = request.size_bytes()});
   if (data) {
     ++io_counts_.reads;
     io_counts_.read_bytes += request.size_bytes();
