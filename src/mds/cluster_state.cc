@@ -176,6 +176,31 @@ void ClusterState::place(const Chunkserver& chunkserver, Liveness liveness, Inst
   placed.set_liveness(placed.find_chunkserver(row.id), liveness, planners_ms(now));
 }
 
+const Sessions& ClusterState::sessions_of(VolumeId id) const {
+  static const Sessions kNone;
+  const auto found = sessions.find(id);
+  return found == sessions.end() ? kNone : found->second;
+}
+
+const Session* ClusterState::find_session(VolumeId volume, SessionId id) const {
+  const Sessions& all = sessions_of(volume);
+  const auto found = all.find(id);
+  return found == all.end() ? nullptr : &found->second;
+}
+
+void ClusterState::set_session(Session session) {
+  const VolumeId volume(session.record.volume());
+  const SessionId id = session.id();
+  sessions[volume].insert_or_assign(id, std::move(session));
+}
+
+void ClusterState::erase_session(VolumeId volume, SessionId id) {
+  const auto found = sessions.find(volume);
+  if (found == sessions.end()) return;
+  found->second.erase(id);
+  if (found->second.empty()) sessions.erase(found);
+}
+
 void ClusterState::set_copyset(wire::CopysetRecord record) {
   const CopysetId id(record.id());
   Copyset& copyset = copysets[id];
@@ -211,6 +236,13 @@ void ClusterState::check_invariants() const {
   for (const auto& [name, id] : volume_names) {
     CHECK(volumes.contains(id) && !volumes.at(id).deleted());
     CHECK(volumes.at(id).info().name() == name);
+  }
+  for (const auto& [volume, all] : sessions) {
+    CHECK(!all.empty() && find_volume(volume) != nullptr);
+    for (const auto& [id, session] : all) {
+      CHECK(session.id() == id && session.record.volume() == volume.value());
+      CHECK(session.record.fence() <= volumes.at(volume).info().fence());
+    }
   }
 }
 
@@ -327,6 +359,21 @@ struct TakeVolumeName {
   }
 };
 
+struct TakeSession {
+  ClusterState& state;
+  Status operator()(const std::string& key, wire::SessionRecord record) const {
+    const VolumeId volume(record.volume());
+    if (key != keys::session(volume, SessionId(record.id()))) {
+      return mismatch(key, "names another session");
+    }
+    const auto* owner = state.find_volume(volume);
+    if (!owner) return mismatch(key, "is of no volume");
+    if (record.fence() > owner->info().fence()) return mismatch(key, "is ahead of its volume");
+    state.set_session({.record = std::move(record), .renewed_at = {}});
+    return ok();
+  }
+};
+
 }  // namespace
 
 io::Task<Result<ClusterState>> load_state(kv::MetaStore& store) {
@@ -350,6 +397,8 @@ io::Task<Result<ClusterState>> load_state(kv::MetaStore& store) {
       co_await load_all<wire::VolumeRecord>(store, std::string(keys::kVolumes), TakeVolume{state}));
   CO_TRY(co_await load_all<wire::VolumeNameRecord>(store, std::string(keys::kVolumeNames),
                                                    TakeVolumeName{state}));
+  CO_TRY(co_await load_all<wire::SessionRecord>(store, std::string(keys::kSessions),
+                                                TakeSession{state}));
   state.check_invariants();
   co_return state;
 }
@@ -371,6 +420,11 @@ void carry_over(ClusterState& from, ClusterState& into) {
     fresh.chunks_count = old->second.chunks_count;
   }
   into.placed.take_over(from.placed);
+  for (auto& [volume, all] : into.sessions) {
+    for (auto& [id, fresh] : all) {
+      if (const Session* old = from.find_session(volume, id)) fresh.renewed_at = old->renewed_at;
+    }
+  }
 }
 
 Liveness liveness_of(const Chunkserver& chunkserver, Instant started_at, Instant now,

@@ -30,6 +30,7 @@
 #include "store/kv/meta_store.h"
 #include "wire/mds.pb.h"
 #include "wire/schedule.pb.h"
+#include "wire/session.pb.h"
 
 namespace cairn::mds {
 
@@ -72,6 +73,17 @@ struct Copyset {
   size_t majority_count() const { return static_cast<size_t>(record.members_size()) / 2 + 1; }
 };
 
+/// A client that has a volume open.
+struct Session {
+  wire::SessionRecord record;
+
+  // Heard:
+  std::optional<Instant> renewed_at;  ///< since this MDS serves; its start counts until then
+
+  SessionId id() const { return SessionId(record.id()); }
+};
+using Sessions = std::map<SessionId, Session>;
+
 struct ClusterState {
   wire::ClusterRecord cluster;
   std::map<PoolId, wire::PoolRecord> pools;  ///< one at least, once the cluster was made
@@ -82,6 +94,7 @@ struct ClusterState {
   std::map<std::pair<std::string, std::string>, wire::ServerRecord> servers;  ///< by zone, name
   std::map<VolumeId, wire::VolumeRecord> volumes;  ///< with those being deleted
   std::map<std::string, VolumeId, std::less<>> volume_names;
+  std::map<VolumeId, Sessions> sessions;  ///< of volumes that are not deleted; none is empty
 
   placement::Cluster placed;
   placement::Ledger ledger{placement::LedgerLimits()};
@@ -118,6 +131,12 @@ struct ClusterState {
   void forget_chunkserver(ChunkserverId id);
   /// Shows a chunkserver to the planners.
   void place(const Chunkserver& chunkserver, Liveness liveness, Instant now);
+  /// Those of one volume; empty: none has it open.
+  const Sessions& sessions_of(VolumeId id) const;
+  const Session* find_session(VolumeId volume, SessionId id) const;
+  void set_session(Session session);
+  void erase_session(VolumeId volume, SessionId id);
+
   /// Puts a copyset's record in place of an older one, and into its members' lists.
   void set_copyset(wire::CopysetRecord record);
   /// Records agree with each other; CHECKs.

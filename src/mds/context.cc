@@ -22,6 +22,13 @@ Metrics::Metrics(Registry& registry)
                                       "operators after which the copyset was as planned")),
       operators_failed(registry.counter("cairn_mds_operators_failed_total",
                                         "operators that ended otherwise, cancelled ones too")),
+      sessions_opened(
+          registry.counter("cairn_mds_sessions_opened_total", "sessions of volumes opened")),
+      sessions_displaced(registry.counter("cairn_mds_sessions_displaced_total",
+                                          "sessions that ended because another client opened the "
+                                          "volume, or because they were not renewed")),
+      fences_raised(registry.counter("cairn_mds_fences_raised_total",
+                                     "fences of volumes ordered in a copyset's log")),
       chunkservers_online(
           registry.gauge("cairn_mds_chunkservers_online", "chunkservers heard lately")),
       chunkservers_registered(registry.gauge("cairn_mds_chunkservers", "chunkservers registered")),
@@ -46,6 +53,7 @@ Context::Context(io::Env environment, kv::MetaStore& meta_store, rpc::Client& rp
       volume_deleted(env),
       liveness_tick(env),
       schedule_tick(env),
+      session_tick(env),
       jobs(env.executor),
       mutation_(env.executor, 1) {}
 
@@ -194,6 +202,7 @@ void Context::stop_jobs() {
   volume_deleted.wake();
   liveness_tick.wake();
   schedule_tick.wake();
+  session_tick.wake();
 }
 
 void put_record(kv::WriteBatch& batch, std::string key,

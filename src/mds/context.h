@@ -11,6 +11,7 @@
 #include "io/sync.h"
 #include "mds/background/wakeup.h"
 #include "mds/cluster_state.h"
+#include "mds/fences.h"
 #include "mds/ids.h"
 #include "mds/options.h"
 #include "mds/schedule.h"
@@ -30,6 +31,9 @@ struct Metrics {
   Counter& commits_failed;
   Counter& operators_done;
   Counter& operators_failed;
+  Counter& sessions_opened;
+  Counter& sessions_displaced;
+  Counter& fences_raised;
   Gauge& chunkservers_online;
   Gauge& chunkservers_registered;
   Gauge& copysets;
@@ -85,11 +89,13 @@ class Context {
   IdAllocator ids;
   Schedule schedule;
   Metrics metrics;
+  FenceProgress fences;
 
   Wakeup topology_changed;  ///< wakes plan_copysets
   Wakeup volume_deleted;    ///< wakes delete_chunks
   Wakeup liveness_tick;     ///< of watch_liveness
   Wakeup schedule_tick;     ///< of schedule
+  Wakeup session_tick;      ///< of expire_sessions
   io::Gate jobs;
   std::string plan_problem;  ///< why the copysets could not be planned, if so
 

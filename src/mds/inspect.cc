@@ -6,6 +6,7 @@
 #include "mds/record.h"
 #include "wire/mds.pb.h"
 #include "wire/schedule.pb.h"
+#include "wire/session.pb.h"
 
 namespace cairn::mds {
 
@@ -70,6 +71,8 @@ Decoded decode(const kv::KeyValue& pair) {
   }
   if (key.starts_with(keys::kSegments))
     return {"SegmentRecord", to_json<wire::SegmentRecord>(pair)};
+  if (key.starts_with(keys::kSessions))
+    return {"SessionRecord", to_json<wire::SessionRecord>(pair)};
   return {"unknown", error(Errc::kUnsupported, "no record has such a key")};
 }
 

@@ -42,5 +42,8 @@ std::string segments_of(VolumeId id) {
 std::string segment(VolumeId id, uint64_t segment_index) {
   return segments_of(id) + hex(segment_index);
 }
+std::string session(VolumeId volume, SessionId id) {
+  return std::string(kSessions) + hex(volume.value()) + "/" + hex(id.value());
+}
 
 }  // namespace cairn::mds::keys

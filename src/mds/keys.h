@@ -19,6 +19,7 @@ inline constexpr std::string_view kServers = "server/";
 inline constexpr std::string_view kVolumes = "volume/";
 inline constexpr std::string_view kVolumeNames = "volume_name/";
 inline constexpr std::string_view kSegments = "segment/";
+inline constexpr std::string_view kSessions = "session/";
 
 /// 16 hexadecimal digits, so that the keys' order is the numbers'.
 std::string hex(uint64_t number);
@@ -34,5 +35,6 @@ std::string volume(VolumeId id);
 std::string volume_name(std::string_view name);
 std::string segments_of(VolumeId id);
 std::string segment(VolumeId id, uint64_t segment_index);
+std::string session(VolumeId volume, SessionId id);
 
 }  // namespace cairn::mds::keys

@@ -90,12 +90,16 @@ Status check(const Options& options) {
   if (options.limits.chunkservers_max > placement::kPlanChunkserversMax) {
     return refuse("chunkservers_max is at most " + std::to_string(placement::kPlanChunkserversMax));
   }
-  if (options.delete_call_timeout <= Duration::zero() ||
+  if (options.leader_call_timeout <= Duration::zero() ||
       options.retry_delay_min <= Duration::zero() ||
       options.retry_delay_max < options.retry_delay_min) {
     return refuse(
-        "delete_call_timeout and retry_delay_min are above zero, retry_delay_max is not "
+        "leader_call_timeout and retry_delay_min are above zero, retry_delay_max is not "
         "below retry_delay_min");
+  }
+  if (options.session_lease < 100ms || options.session_forget_after < 2 * options.session_lease) {
+    return refuse(
+        "session_lease is at least 100 ms and session_forget_after at least twice as long");
   }
   return ok();
 }

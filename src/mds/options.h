@@ -28,6 +28,7 @@ struct PoolOptions {
 struct Limits {
   uint32_t chunkservers_max = 4096;
   uint32_t volumes_max = 16'384;  ///< those being deleted count too
+  uint32_t sessions_per_volume_max = 256;
   uint64_t volume_bytes_max = 64 * 1024 * kGiB;
 };
 
@@ -60,7 +61,12 @@ struct Options {
   placement::FillLimits fill;
   ScheduleOptions schedule;
 
-  Duration delete_call_timeout = 2s;
+  Duration leader_call_timeout = 2s;  ///< of one call to a copyset's member
+
+  /// A session that was not renewed for this long may be taken over by whoever opens the volume.
+  Duration session_lease = 10s;
+  /// One that was not renewed for this long is forgotten.
+  Duration session_forget_after = 60s;
   Duration retry_delay_min = 500ms;  ///< of background jobs, doubling
   Duration retry_delay_max = 30s;
 };

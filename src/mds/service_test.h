@@ -13,6 +13,7 @@
 #include "store/kv/memory_meta_store.h"
 #include "wire/mds.pb.h"
 #include "wire/methods.h"
+#include "wire/session.pb.h"
 
 namespace cairn::mds::testing {
 
@@ -39,6 +40,7 @@ class FakeChunkserver {
       client_ = std::make_unique<rpc::Client>(host_.env(), rpc::ClientOptions(), kKey);
       server_ = std::make_unique<rpc::Server>(host_.env(), rpc::ServerOptions(), kKey);
       server_->add(wire::Method::kDeleteChunk, *this, &FakeChunkserver::delete_chunk);
+      server_->add(wire::Method::kRaiseFence, *this, &FakeChunkserver::raise_fence);
       ASSERT_TRUE(server_->listen(address()).ok());
     });
   }
@@ -102,6 +104,9 @@ class FakeChunkserver {
   size_t creates_told = 0;
   std::multiset<uint64_t> deleted;
   size_t redirects_count = 0;
+  std::map<uint64_t, uint64_t> fences;  ///< by copyset, as last raised
+  size_t raises_count = 0;
+  bool refuses_fences = false;
   size_t refusals_left = 0;  ///< of delete_chunk
 
  private:
@@ -136,6 +141,23 @@ class FakeChunkserver {
       co_return answer;
     }
     deleted.insert(target.chunk());
+    co_return answer;
+  }
+
+  io::Task<Result<rpc::Answer<wire::RaiseFenceReply>>> raise_fence(
+      rpc::Call<wire::RaiseFenceRequest> call) {
+    rpc::Answer<wire::RaiseFenceReply> answer;
+    if (refuses_fences) co_return error(Errc::kUnavailable, "an injected refusal");
+    const auto found = copysets.find(call.request.copyset());
+    if (found == copysets.end()) co_return error(Errc::kNotFound, "no such copyset here");
+    if (found->second.front() != id) {
+      answer.message.mutable_redirect()->set_leader_node(found->second.front());
+      co_return answer;
+    }
+    uint64_t& fence = fences[call.request.copyset()];
+    if (call.request.fence() < fence) co_return error(Errc::kStaleFence, "there is a newer one");
+    fence = call.request.fence();
+    ++raises_count;
     co_return answer;
   }
 

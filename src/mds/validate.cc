@@ -1,5 +1,7 @@
 #include "mds/validate.h"
 
+#include <algorithm>
+
 #include "base/units.h"
 
 namespace cairn::mds {
@@ -64,6 +66,14 @@ Status check_tags(const ClusterState& state,
                                      " different tags, those of its last start included");
   }
   return ok();
+}
+
+Status check_client_name(std::string_view name) {
+  const bool is_printable = std::ranges::all_of(name, [](char c) { return c >= ' ' && c <= '~'; });
+  if (name.size() <= kClientNameBytesMax && is_printable) return ok();
+  return error(Errc::kInvalidArgument, "a client's name has at most " +
+                                           std::to_string(kClientNameBytesMax) +
+                                           " printable characters");
 }
 
 Status check_volume_size(uint64_t size_bytes, uint64_t size_bytes_max) {

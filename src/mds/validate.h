@@ -12,6 +12,7 @@ namespace cairn::mds {
 inline constexpr size_t kVolumeNameBytesMax = 128;
 inline constexpr size_t kLabelBytesMax = 64;
 inline constexpr size_t kAddressBytesMax = 255;
+inline constexpr size_t kClientNameBytesMax = 255;
 inline constexpr size_t kTokenBytes = 16;
 inline constexpr size_t kDiskErrorBytesMax = 512;
 
@@ -24,6 +25,8 @@ Status check_address(std::string_view address);
 /// Labels, none twice, and no more different ones than a cluster can tell apart.
 Status check_tags(const ClusterState& state,
                   const google::protobuf::RepeatedPtrField<std::string>& tags);
+/// Shown to people: printable characters; may be empty.
+Status check_client_name(std::string_view name);
 Status check_volume_size(uint64_t size_bytes, uint64_t size_bytes_max);
 
 }  // namespace cairn::mds

@@ -1,9 +1,8 @@
 #include "mds/background/jobs.h"
+#include "mds/copyset_caller.h"
 #include "mds/keys.h"
 #include "mds/record.h"
-#include "rpc/client.h"
 #include "wire/chunk.pb.h"
-#include "wire/methods.h"
 
 namespace cairn::mds {
 
@@ -11,8 +10,6 @@ namespace {
 
 /// Chunks that are being deleted at once: clients' I/O goes on beside it.
 constexpr size_t kWorkersMax = 8;
-/// Members that are asked about one chunk before it has to wait for the next pass.
-constexpr int kAttemptsMax = 5;
 constexpr size_t kSegmentsPerPage = 16;
 
 /// The chunks of one segment, on their way out; lives in the frame that waits for `done`.
@@ -27,44 +24,17 @@ struct SegmentWork {
   io::Event done;
 };
 
-std::string address_of(const Context& mds, uint64_t node) {
-  const auto found = mds.state.chunkservers.find(ChunkserverId(node));
-  return found == mds.state.chunkservers.end() ? std::string() : found->second.record.address();
-}
-
-/// Whom to ask in attempt `attempt`: the leader first, then member after member.
-std::string whom_to_ask(const Context& mds, CopysetId id, int attempt) {
-  const auto found = mds.state.copysets.find(id);
-  if (found == mds.state.copysets.end()) return {};
-  const Copyset& copyset = found->second;
-  const ChunkserverId leader = mds.state.leader_of(id);
-  if (attempt == 0 && !leader.is_none()) return address_of(mds, leader.value());
-  return address_of(mds, copyset.record.members(attempt % copyset.record.members_size()));
-}
-
 /// True once a leader has removed the chunk through its log (or had none).
 io::Task<bool> delete_chunk(Context& mds, VolumeId volume, wire::ChunkLocation location) {
   wire::DeleteChunkRequest request;
   request.mutable_target()->set_copyset(location.copyset());
   request.mutable_target()->set_chunk(location.chunk());
   request.mutable_target()->set_volume(volume.value());
-  std::string redirect;
-  for (int attempt = 0; attempt < kAttemptsMax && !mds.is_stopping(); ++attempt) {
-    std::string to = redirect.empty() ? whom_to_ask(mds, CopysetId(location.copyset()), attempt)
-                                      : std::exchange(redirect, {});
-    if (to.empty()) continue;
-    auto answer = co_await mds.client.call<wire::DeleteChunkReply>(
-        io::Address{std::move(to)}, wire::Method::kDeleteChunk, request, {},
-        mds.options.delete_call_timeout);
-    if (!answer.ok()) {
-      mds.env.logger.debug("a chunk was not deleted",
-                           {{"chunk", location.chunk()}, {"error", answer.error().describe()}});
-      continue;
-    }
-    if (!answer->message.has_redirect()) co_return true;
-    redirect = answer->message.redirect().leader_address();
-    if (redirect.empty()) redirect = address_of(mds, answer->message.redirect().leader_node());
-  }
+  const auto deleted = co_await call_leader<wire::DeleteChunkReply>(
+      mds, CopysetId(location.copyset()), wire::Method::kDeleteChunk, std::move(request));
+  if (deleted.ok()) co_return true;
+  mds.env.logger.debug("a chunk was not deleted",
+                       {{"chunk", location.chunk()}, {"error", deleted.error().describe()}});
   co_return false;
 }
 
@@ -108,6 +78,7 @@ io::Task<Status> forget_volume(Context& mds, VolumeId id) {
   batch.remove(key);
   CO_TRY(co_await mds.commit(std::move(batch)));
   mds.state.volumes.erase(id);
+  mds.fences.forget(id);
   mds.env.logger.info("a deleted volume's chunks are gone", {{"volume", id}});
   co_return ok();
 }

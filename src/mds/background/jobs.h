@@ -19,6 +19,9 @@ io::Task<void> run_delete_chunks(Context& mds);
 /// and deletes those that are over. Heartbeats carry them out: ops/heartbeat_changes.cc.
 io::Task<void> run_schedule(Context& mds);
 
+/// Forgets sessions whose clients have been silent for long.
+io::Task<void> run_expire_sessions(Context& mds);
+
 /// Logs when chunkservers come and go, and keeps the gauges.
 io::Task<void> run_watch_liveness(Context& mds);
 

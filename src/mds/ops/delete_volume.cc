@@ -24,10 +24,16 @@ io::Task<Result<wire::DeleteVolumeReply>> delete_volume(Context& mds,
   const std::string name_key = keys::volume_name(request.name());
   batch.require(name_key, encode_record(name_key, name));
   batch.remove(name_key);
+  for (const auto& [session_id, session] : mds.state.sessions_of(id)) {
+    const std::string key = keys::session(id, session_id);
+    batch.require(key, encode_record(key, session.record));
+    batch.remove(key);
+  }
   CO_TRY(co_await mds.commit(std::move(batch)));
 
   mds.state.volumes.at(id) = std::move(record);
   mds.state.volume_names.erase(request.name());
+  mds.state.sessions.erase(id);
   mds.volume_deleted.wake();
   mds.env.logger.info("deleted a volume; its chunks follow",
                       {{"volume", id}, {"name", request.name()}});

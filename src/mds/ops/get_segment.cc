@@ -15,6 +15,14 @@ Result<const wire::VolumeRecord*> find_volume(const Context& mds,
                  "there is no volume " + std::to_string(request.volume()) + "; it may be deleted");
   }
   const auto& info = volume->info();
+  // What a fenced client does not know of it cannot write to: copysets that get chunks of the
+  // volume from here on need not be told of the fence.
+  if (request.fence() < info.fence()) {
+    return error(Errc::kStaleFence,
+                 "volume '" + info.name() + "' has been opened by another client since (fence " +
+                     std::to_string(info.fence()) + ", not " + std::to_string(request.fence()) +
+                     "); open it again; nothing was allocated");
+  }
   const uint64_t segments_count =
       round_up(info.size_bytes(), info.segment_bytes()) / info.segment_bytes();
   if (request.segment_index() >= segments_count) {

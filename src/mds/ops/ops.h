@@ -35,9 +35,28 @@ Result<wire::StatVolumeReply> stat_volume(Context& mds, const wire::StatVolumeRe
 io::Task<Result<wire::DeleteVolumeReply>> delete_volume(Context& mds,
                                                         wire::DeleteVolumeRequest request);
 
+/// Opens a volume. On return no client with an older fence reads or writes it, whatever of it is
+/// still in the network. A retry with the same session is the same act.
+/// Errors: kNotFound         no such volume.
+///         kInvalidArgument  the name, the session's number, the client's name.
+///         kAlreadyExists    others have it open whom this mode excludes; the text says who, and
+///                           when their lease ends. Nothing was changed.
+///         kNoSpace          limits.sessions_per_volume_max.
+///         kStaleFence       somebody else took the volume while this session opened it.
+///         kUnavailable      a copyset of the volume has no leader now: ask again.
+io::Task<Result<wire::OpenSessionReply>> open_session(Context& mds,
+                                                      wire::OpenSessionRequest request);
+/// Errors: kStaleFence the volume was opened by another, or is gone: the session has ended.
+io::Task<Result<wire::RenewSessionReply>> renew_session(Context& mds,
+                                                        wire::RenewSessionRequest request);
+/// Closing what is not open is fine.
+io::Task<Result<wire::CloseSessionReply>> close_session(Context& mds,
+                                                        wire::CloseSessionRequest request);
+
 /// The same chunks for the same segment, whoever asks and however often.
 /// Errors: kNotFound         no such volume; or nothing is allocated and `allocate` is false.
 ///         kInvalidArgument  the segment lies behind the volume's end.
+///         kStaleFence       the caller's session has ended: it may not learn of chunks any more.
 ///         kUnavailable      no copyset has a majority online now; nothing was allocated.
 ///         kNoSpace          all copysets have a full disk; nothing was allocated.
 io::Task<Result<wire::GetSegmentReply>> get_segment(Context& mds, wire::GetSegmentRequest request);

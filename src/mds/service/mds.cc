@@ -61,6 +61,7 @@ io::Task<Status> Mds::start() {
   context.env.executor.spawn(run_delete_chunks(context));
   context.env.executor.spawn(run_watch_liveness(context));
   context.env.executor.spawn(run_schedule(context));
+  context.env.executor.spawn(run_expire_sessions(context));
   context.env.logger.info("serving", {{"address", parts_->address.text},
                                       {"cluster", context.state.cluster.name()},
                                       {"chunkservers", context.state.chunkservers.size()},

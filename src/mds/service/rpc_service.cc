@@ -26,6 +26,9 @@ void RpcService::add_to(rpc::Services& server) {
   server.add(Method::kDeleteVolume, *this, &RpcService::delete_volume);
   server.add(Method::kGetSegment, *this, &RpcService::get_segment);
   server.add(Method::kGetCopysets, *this, &RpcService::get_copysets);
+  server.add(Method::kOpenSession, *this, &RpcService::open_session);
+  server.add(Method::kRenewSession, *this, &RpcService::renew_session);
+  server.add(Method::kCloseSession, *this, &RpcService::close_session);
   server.add(Method::kClusterStatus, *this, &RpcService::cluster_status);
   server.add(Method::kListOperators, *this, &RpcService::list_operators);
   server.add(Method::kCancelOperator, *this, &RpcService::cancel_operator);
@@ -85,6 +88,21 @@ auto RpcService::get_segment(rpc::Call<wire::GetSegmentRequest> call)
 auto RpcService::get_copysets(rpc::Call<wire::GetCopysetsRequest> call)
     -> Answer<wire::GetCopysetsReply> {
   co_return answer(ops::get_copysets(mds_, call.request));
+}
+
+auto RpcService::open_session(rpc::Call<wire::OpenSessionRequest> call)
+    -> Answer<wire::OpenSessionReply> {
+  co_return answer(co_await ops::open_session(mds_, std::move(call.request)));
+}
+
+auto RpcService::renew_session(rpc::Call<wire::RenewSessionRequest> call)
+    -> Answer<wire::RenewSessionReply> {
+  co_return answer(co_await ops::renew_session(mds_, std::move(call.request)));
+}
+
+auto RpcService::close_session(rpc::Call<wire::CloseSessionRequest> call)
+    -> Answer<wire::CloseSessionReply> {
+  co_return answer(co_await ops::close_session(mds_, std::move(call.request)));
 }
 
 auto RpcService::cluster_status(rpc::Call<wire::ClusterStatusRequest> call)

@@ -27,6 +27,9 @@ class RpcService {
   Answer<wire::DeleteVolumeReply> delete_volume(rpc::Call<wire::DeleteVolumeRequest> call);
   Answer<wire::GetSegmentReply> get_segment(rpc::Call<wire::GetSegmentRequest> call);
   Answer<wire::GetCopysetsReply> get_copysets(rpc::Call<wire::GetCopysetsRequest> call);
+  Answer<wire::OpenSessionReply> open_session(rpc::Call<wire::OpenSessionRequest> call);
+  Answer<wire::RenewSessionReply> renew_session(rpc::Call<wire::RenewSessionRequest> call);
+  Answer<wire::CloseSessionReply> close_session(rpc::Call<wire::CloseSessionRequest> call);
   Answer<wire::ClusterStatusReply> cluster_status(rpc::Call<wire::ClusterStatusRequest> call);
   Answer<wire::ListOperatorsReply> list_operators(rpc::Call<wire::ListOperatorsRequest> call);
   Answer<wire::ShowCopysetReply> show_copyset(rpc::Call<wire::ShowCopysetRequest> call);
