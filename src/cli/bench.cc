@@ -19,12 +19,14 @@ using nlohmann::json;
 
 constexpr uint64_t kFillBytes = 1 * kMiB;
 constexpr size_t kFillDepth = 16;
+/// For an NBD client that has just left, say.
+constexpr Duration kOpenWait = 3s;
 
 struct BenchFlags {
   ClusterOptions cluster;
   std::string volume = "demo", pattern = "randwrite", block = "4k", range = "256M";
   uint32_t depth = 1, seconds = 10, read_percent = 50;
-  bool as_json = false;
+  bool as_json = false, force = false;
 };
 
 struct Plan {
@@ -195,13 +197,11 @@ void print(const BenchFlags& flags, const Run& run, double seconds, uint64_t cpu
   print_histogram(latency);
 }
 
-io::Task<int> bench(io::Env env, client::Cluster* cluster, std::shared_ptr<BenchFlags> flags,
-                    std::shared_ptr<std::optional<DevState>> state) {
-  auto volume = co_await cluster->open_volume(flags->volume);
-  if (!volume) co_return fail(volume.error());
-  auto plan = make_plan(*flags, (*volume)->size_bytes());
+io::Task<int> bench_volume(io::Env env, client::Volume* volume, std::shared_ptr<BenchFlags> flags,
+                           std::shared_ptr<std::optional<DevState>> state) {
+  auto plan = make_plan(*flags, volume->size_bytes());
   if (!plan) co_return fail(plan.error());
-  Run run{.env = env, .volume = **volume, .plan = *plan, .finished = io::Event(env.executor)};
+  Run run{.env = env, .volume = *volume, .plan = *plan, .finished = io::Event(env.executor)};
   run.data = env.buffers.allocate(plan->block_bytes);
   for (std::byte& b : run.data.mutable_view()) b = static_cast<std::byte>(env.rng.next());
   if (Status filled = co_await fill(&run); !filled) co_return fail(filled.error());
@@ -214,8 +214,18 @@ io::Task<int> bench(io::Env env, client::Cluster* cluster, std::shared_ptr<Bench
   co_await run.finished.wait();
   const double seconds = std::chrono::duration<double>(env.clock.now() - began).count();
   print(*flags, run, seconds, cluster_cpu_us(*state) - cpu_before);
-  co_await (*volume)->close();
   co_return run.errors == 0 ? 0 : kExitFailed;
+}
+
+io::Task<int> bench(io::Env env, client::Cluster* cluster, std::shared_ptr<BenchFlags> flags,
+                    std::shared_ptr<std::optional<DevState>> state) {
+  const client::OpenOptions how{
+      .mode = client::OpenMode::kExclusive, .force = flags->force, .wait = kOpenWait};
+  auto volume = co_await cluster->open_volume(flags->volume, how);
+  if (!volume) co_return fail(volume.error());
+  const int status = co_await bench_volume(env, volume->get(), flags, state);
+  co_await (*volume)->close();
+  co_return status;
 }
 
 int run_bench(const std::shared_ptr<BenchFlags>& flags) {
@@ -239,6 +249,8 @@ void add_bench_command(CLI::App& app, Action& action) {
       app.add_subcommand("bench", "Measure a volume with the native client. Overwrites its data");
   add_cluster_options(*command, flags->cluster);
   command->add_option("--volume", flags->volume, "volume to read and write")->capture_default_str();
+  command->add_flag("--force", flags->force,
+                    "take the volume away from whoever has it open; their I/O fails from then on");
   command->add_option("--rw", flags->pattern, "pattern")
       ->check(CLI::IsMember({"randwrite", "randread", "write", "read", "randrw"}))
       ->capture_default_str();

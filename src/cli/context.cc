@@ -1,5 +1,7 @@
 #include "cli/context.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
@@ -203,6 +205,13 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
   }
 }
 
+std::string client_name(const std::string& what) {
+  char host[256] = {};
+  if (::gethostname(host, sizeof(host) - 1) != 0) host[0] = '\0';
+  return std::string(*host ? host : "localhost") + ":" +
+         (what.empty() ? std::to_string(::getpid()) : what);
+}
+
 int with_cluster(const ClusterOptions& options, const ClientTask& task) {
   auto target = resolve(options);
   if (!target) return fail(target.error());
@@ -211,6 +220,7 @@ int with_cluster(const ClusterOptions& options, const ClientTask& task) {
   client_options.mds = target->mds;
   client_options.key = target->key;
   client_options.op_deadline = 10s;
+  client_options.client_name = client_name();
   client::Cluster cluster(process.env(), client_options);
   const int status = process.reactor().run_until_done(task(process.env(), cluster));
   (void)process.reactor().run_until_done(cluster.stop());

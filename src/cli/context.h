@@ -83,6 +83,9 @@ void add_ms_option(CLI::App& command, const std::string& name, Duration& value,
 /// Columns aligned, with a heading.
 void print_table(const std::vector<std::vector<std::string>>& rows);
 
+/// HOST:PID, or HOST:`what`: how this process is called where people see who has a volume open.
+std::string client_name(const std::string& what = {});
+
 /// Runs a task with a connected client, and ends with its exit status.
 using ClientTask = std::function<io::Task<int>(io::Env, client::Cluster&)>;
 int with_cluster(const ClusterOptions& options, const ClientTask& task);

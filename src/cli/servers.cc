@@ -116,10 +116,14 @@ int run_chunkserver(ChunkserverFlags& flags) {
   return serve(process, server, flags.http_listen);
 }
 
+/// While an NBD client sits in its handshake, for another to close the volume.
+constexpr Duration kNbdOpenWait = 3s;
+
 struct NbdFlags {
   ClusterOptions cluster;
   std::vector<std::string> volumes, listen;
   std::string http_listen;
+  bool read_only = false, shared = false, force = false;
   LogFlags log;
 };
 
@@ -130,6 +134,8 @@ int run_nbd(const NbdFlags& flags) {
   client::ClientOptions options;
   options.mds = target->mds;
   options.key = target->key;
+  // Not by its process: one that is started anew takes over from the one that died.
+  options.client_name = client_name(flags.listen.front());
   client::Cluster cluster(process.env(), options);
   auto end = [&](int status) {
     (void)process.reactor().run_until_done(cluster.stop());
@@ -140,7 +146,13 @@ int run_nbd(const NbdFlags& flags) {
     auto info = process.reactor().run_until_done(cluster.stat_volume(name));
     if (!info) return end(fail(info.error()));
   }
-  nbd::VolumeSource source(process.env(), cluster, {.volumes = flags.volumes});
+  const client::OpenOptions open{.mode = flags.read_only ? client::OpenMode::kReadOnly
+                                         : flags.shared  ? client::OpenMode::kShared
+                                                         : client::OpenMode::kExclusive,
+                                 .force = flags.force,
+                                 .replaces_own = true,
+                                 .wait = kNbdOpenWait};
+  nbd::VolumeSource source(process.env(), cluster, {.volumes = flags.volumes, .open = open});
   nbd::Server server(process.env(), {}, source);
   int status = 0;
   http::Server http(process.env());
@@ -313,6 +325,16 @@ void add_nbd_command(CLI::App& app, Action& action) {
   command->add_option("--listen", flags->listen, "unix:/PATH or HOST:PORT; may be repeated")
       ->required()
       ->envname("CAIRN_NBD_LISTEN");
+  auto* read_only = command->add_flag("--read-only", flags->read_only,
+                                      "export for reading, beside others that do not write alone");
+  command
+      ->add_flag("--shared", flags->shared,
+                 "let others write too; for clients that agree among themselves, such as a cluster "
+                 "file system (default: this server has the volume alone while a client is "
+                 "connected)")
+      ->excludes(read_only);
+  command->add_flag("--force", flags->force,
+                    "take a volume away from whoever has it open; their I/O fails from then on");
   add_http_option(*command, flags->http_listen);
   add_cluster_options(*command, flags->cluster);
   add_log_options(*command, flags->log);

@@ -316,5 +316,71 @@ TEST_F(ClientTest, StopEndsWhatIsUnderWay) {
   EXPECT_EQ(run(cluster_->stat_volume("v")).code(), Errc::kClosed);
 }
 
+// ---- Sessions.
+
+TEST_F(ClientTest, ASessionIsRenewedWhileTheVolumeIsOpenAndClosedWithIt) {
+  world_.run_for(10s);
+  EXPECT_GE(state_.renew_calls, 8u) << "three times a lease";
+  EXPECT_EQ(state_.sessions.size(), 1u);
+  run(volume_->close());
+  EXPECT_EQ(state_.close_calls, 1u);
+  EXPECT_TRUE(state_.sessions.empty());
+  const size_t renewals = state_.renew_calls;
+  world_.run_for(10s);
+  EXPECT_EQ(state_.renew_calls, renewals);
+}
+
+TEST_F(ClientTest, ASessionThatIsLostFailsEveryOperationFromThenOnAndSaysWhy) {
+  ASSERT_TRUE(run(volume_->write(0, pattern(4096, 1))).ok());
+  std::string told;
+  volume_->on_session_loss([&](const Error& why) { told = why.message(); });
+  ++state_.fence;  // another client has opened it
+  EXPECT_EQ(run(volume_->write(0, pattern(4096, 2))).code(), Errc::kStaleFence);
+  EXPECT_NE(told.find("open it again"), std::string::npos) << told;
+  const size_t calls = server(1).calls;
+  EXPECT_EQ(run(volume_->read(0, 4096)).code(), Errc::kStaleFence);
+  EXPECT_EQ(run(volume_->flush()).code(), Errc::kStaleFence);
+  EXPECT_EQ(server(1).calls, calls) << "nobody is asked any more";
+  run(volume_->close());
+  EXPECT_EQ(state_.close_calls, 0u) << "there is nothing to close";
+}
+
+TEST_F(ClientTest, AnIdleClientLearnsOfItsLossFromARenewal) {
+  bool is_lost = false;
+  volume_->on_session_loss([&](const Error&) { is_lost = true; });
+  ++state_.fence;
+  world_.run_for(2s);
+  EXPECT_TRUE(is_lost);
+}
+
+TEST_F(ClientTest, WithoutAnMdsIoGoesOnAndTheSessionIsRenewedAgainLater) {
+  ASSERT_TRUE(run(volume_->write(0, pattern(4096, 1))).ok());
+  for (auto& mds : mds_) mds->is_leader = false;
+  world_.run_for(30s);
+  EXPECT_TRUE(run(volume_->write(0, pattern(4096, 2))).ok());
+  const size_t renewals = state_.renew_calls;
+  for (auto& mds : mds_) mds->is_leader = true;
+  world_.run_for(5s);
+  EXPECT_GT(state_.renew_calls, renewals);
+}
+
+TEST_F(ClientTest, AnOpenWaitsForOthersAsLongAsItIsTold) {
+  state_.opens_refused = 3;
+  EXPECT_EQ(run(cluster_->open_volume("v")).code(), Errc::kAlreadyExists);
+  auto second = run(cluster_->open_volume("v", {.mode = OpenMode::kExclusive, .wait = 2s}));
+  ASSERT_TRUE(second.ok()) << second.error().describe();
+  EXPECT_EQ((*second)->fence(), Fence(1));
+  run((*second)->close());
+}
+
+TEST_F(ClientTest, AVolumeThatIsOpenForReadingAloneTakesNoWrites) {
+  auto reader = std::move(run(cluster_->open_volume("v", {.mode = OpenMode::kReadOnly})).value());
+  EXPECT_EQ(run(reader->write(0, pattern(4096, 1))).code(), Errc::kInvalidArgument);
+  EXPECT_EQ(run(reader->discard(0, 4096)).code(), Errc::kInvalidArgument);
+  EXPECT_TRUE(run(reader->read(0, 4096)).ok());
+  EXPECT_TRUE(state_.writes.empty());
+  run(reader->close());
+}
+
 }  // namespace
 }  // namespace cairn::client

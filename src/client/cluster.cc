@@ -1,10 +1,25 @@
 #include "client/cluster.h"
 
+#include "client/session_wire.h"
 #include "client/shared.h"
 #include "client/volume.h"
 #include "wire/mds.pb.h"
 
 namespace cairn::client {
+
+namespace {
+
+/// Between two tries to open what others have open.
+constexpr Duration kOpenRetryInterval = 250ms;
+
+/// Not zero, which means a client or session without a name.
+uint64_t draw_number(io::Env& env) {
+  uint64_t number = 0;
+  env.entropy.fill({reinterpret_cast<std::byte*>(&number), sizeof(number)});
+  return number | 1;
+}
+
+}  // namespace
 
 Cluster::Cluster(io::Env env, ClientOptions options)
     : env_(env), shared_(std::make_unique<Shared>(env, std::move(options))) {}
@@ -89,27 +104,57 @@ io::Task<Result<std::vector<wire::CopysetInfo>>> Cluster::get_copysets(
   co_return std::move(infos);
 }
 
-io::Task<Result<std::unique_ptr<Volume>>> Cluster::open_volume(std::string name) {
-  auto info = CO_TRY(co_await stat_volume(std::move(name)));
+io::Task<Result<wire::OpenSessionReply>> Cluster::open_session(wire::OpenSessionRequest request,
+                                                               Duration wait) {
+  const Instant wait_until = env_.clock.now() + wait;
+  for (;;) {
+    auto reply = co_await shared_->mds.call<wire::OpenSessionReply>(wire::Method::kOpenSession,
+                                                                    request, deadline());
+    if (reply.ok() || reply.code() != Errc::kAlreadyExists) co_return reply;
+    const Instant now = env_.clock.now();
+    if (now >= wait_until) co_return reply;
+    co_await env_.clock.sleep(std::min(kOpenRetryInterval, wait_until - now));
+  }
+}
+
+io::Task<Result<std::unique_ptr<Volume>>> Cluster::open_volume(std::string name, OpenOptions how) {
+  auto running = shared_->gate.enter();
+  if (!running.ok()) co_return running.error();
+  wire::OpenSessionRequest request;
+  request.set_name(std::move(name));
+  request.set_session(draw_number(env_));
+  request.set_mode(to_wire(how.mode));
+  request.set_force(how.force);
+  request.set_replaces_own(how.replaces_own);
+  request.set_client(shared_->options.client_name);
+  SessionTraits session;
+  session.id = SessionId(request.session());
+  session.mode = how.mode;
+  auto opened = CO_TRY(co_await open_session(std::move(request), how.wait));
   if (shared_->gate.is_closed()) co_return error(Errc::kClosed, "the client is stopping");
+  const wire::VolumeInfo& info = opened.volume();
   const bool is_sound = info.chunk_bytes() > 0 && info.chunk_bytes() <= UINT32_MAX &&
                         info.chunk_bytes() % kBlockBytes == 0 && info.segment_bytes() > 0 &&
-                        info.segment_bytes() % info.chunk_bytes() == 0;
+                        info.segment_bytes() % info.chunk_bytes() == 0 && opened.lease_ms() > 0;
   if (!is_sound) {
     co_return error(Errc::kProtocol,
                     "the MDS describes volume " + info.name() + " with segments of " +
                         std::to_string(info.segment_bytes()) + " bytes in chunks of " +
-                        std::to_string(info.chunk_bytes()));
+                        std::to_string(info.chunk_bytes()) + " and a lease of " +
+                        std::to_string(opened.lease_ms()) + " ms");
   }
+  session.volume = VolumeId(info.id());
+  session.volume_name = info.name();
+  session.fence = Fence(opened.fence());
+  session.lease = opened.lease_ms() * Duration(1ms);
   VolumeTraits traits;
-  traits.id = VolumeId(info.id());
+  traits.id = session.volume;
   traits.name = info.name();
-  traits.fence = Fence(info.fence());
+  traits.fence = session.fence;
   traits.size_bytes = info.size_bytes();
   traits.layout = {info.segment_bytes(), info.chunk_bytes()};
-  env_.entropy.fill({reinterpret_cast<std::byte*>(&traits.client), sizeof(traits.client)});
-  traits.client |= 1;  // zero means a client without a name
-  co_return std::make_unique<Volume>(*shared_, std::move(traits));
+  traits.client = draw_number(env_);
+  co_return std::make_unique<Volume>(*shared_, std::move(traits), std::move(session));
 }
 
 io::Task<Status> Cluster::stop() {

@@ -13,12 +13,15 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "client/open_options.h"
 #include "client/options.h"
 #include "io/env.h"
 
 namespace cairn::wire {
 class ClusterStatusReply;
 class CopysetInfo;
+class OpenSessionReply;
+class OpenSessionRequest;
 class VolumeInfo;
 }  // namespace cairn::wire
 
@@ -46,7 +49,9 @@ class Cluster {
   /// Empty: all.
   io::Task<Result<std::vector<wire::CopysetInfo>>> get_copysets(std::vector<CopysetId> copysets);
 
-  io::Task<Result<std::unique_ptr<Volume>>> open_volume(std::string name);
+  /// Errors: kAlreadyExists others have it open whom the mode excludes, and `wait` is over;
+  ///         kStaleFence    another client took it meanwhile.
+  io::Task<Result<std::unique_ptr<Volume>>> open_volume(std::string name, OpenOptions how = {});
 
   /// Ends what is under way with kClosed, on open volumes too, and closes the connections. To let
   /// operations end well, close the volumes first.
@@ -54,6 +59,8 @@ class Cluster {
 
  private:
   Instant deadline() const;
+  io::Task<Result<wire::OpenSessionReply>> open_session(wire::OpenSessionRequest request,
+                                                        Duration wait);
 
   io::Env env_;
   std::unique_ptr<Shared> shared_;

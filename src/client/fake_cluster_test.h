@@ -12,6 +12,7 @@
 #include "wire/chunk.pb.h"
 #include "wire/mds.pb.h"
 #include "wire/methods.h"
+#include "wire/session.pb.h"
 
 namespace cairn::client::fake {
 
@@ -19,6 +20,7 @@ inline constexpr uint64_t kChunkBytes = 4 * kMiB;
 inline constexpr uint64_t kSegmentBytes = 16 * kMiB;
 inline constexpr uint64_t kCopysets = 2;
 inline constexpr uint64_t kNodes = 3;
+inline constexpr uint32_t kLeaseMs = 3000;
 inline const rpc::ClusterKey kKey{"a key for tests only"};
 
 struct Write {
@@ -33,6 +35,10 @@ struct FakeState {
   std::vector<Write> writes;  ///< as applied
   size_t segment_calls = 0, copyset_calls = 0;
   size_t create_calls = 0;
+  std::map<uint64_t, std::string> sessions;  ///< by number: the volume
+  uint64_t fence = 0;                        ///< of all volumes; opens and reads are held to it
+  size_t opens_refused = 0;                  ///< the next so many opens find the volume open
+  size_t renew_calls = 0, close_calls = 0;
   std::map<uint64_t, std::vector<std::pair<uint64_t, uint64_t>>> segments;  ///< chunk, copyset
   std::map<std::string, wire::VolumeInfo> volumes;
 };
@@ -91,6 +97,7 @@ struct FakeChunkserver {
     if (auto failure = next_error()) co_return std::move(*failure);
     rpc::Answer<wire::ReadChunkReply> answer;
     const auto& request = call.request;
+    if (request.target().fence() < state.fence) co_return error(Errc::kStaleFence, "a newer owner");
     if (state.leader != node) {
       *answer.message.mutable_redirect() = hint_to(state, request.target().copyset(), knows_leader);
       co_return answer;
@@ -116,6 +123,7 @@ struct FakeChunkserver {
     if (auto failure = next_error()) co_return std::move(*failure);
     rpc::Answer<wire::WriteChunkReply> answer;
     const auto& request = call.request;
+    if (request.target().fence() < state.fence) co_return error(Errc::kStaleFence, "a newer owner");
     if (state.leader != node) {
       *answer.message.mutable_redirect() = hint_to(state, request.target().copyset(), knows_leader);
       co_return answer;
@@ -150,6 +158,9 @@ struct FakeMds {
     server.add(wire::Method::kStatVolume, *this, &FakeMds::stat);
     server.add(wire::Method::kListVolumes, *this, &FakeMds::list);
     server.add(wire::Method::kCreateVolume, *this, &FakeMds::create);
+    server.add(wire::Method::kOpenSession, *this, &FakeMds::open);
+    server.add(wire::Method::kRenewSession, *this, &FakeMds::renew);
+    server.add(wire::Method::kCloseSession, *this, &FakeMds::close);
     server.add(wire::Method::kGetSegment, *this, &FakeMds::segment);
     server.add(wire::Method::kGetCopysets, *this, &FakeMds::copysets);
     CHECK(server.listen(std::move(address)).ok());
@@ -161,6 +172,39 @@ struct FakeMds {
     rpc::Answer<wire::StatVolumeReply> answer;
     *answer.message.mutable_volume() = found->second;
     co_return answer;
+  }
+  io::Task<Result<rpc::Answer<wire::OpenSessionReply>>> open(
+      rpc::Call<wire::OpenSessionRequest> c) {
+    if (!is_leader) co_return error(Errc::kNotLeader, "another MDS leads");
+    auto found = state.volumes.find(c.request.name());
+    if (found == state.volumes.end()) co_return error(Errc::kNotFound, "no such volume");
+    if (state.opens_refused > 0) {
+      --state.opens_refused;
+      co_return error(Errc::kAlreadyExists, "the volume is open");
+    }
+    if (c.request.mode() == wire::SESSION_EXCLUSIVE) ++state.fence;
+    state.sessions[c.request.session()] = c.request.name();
+    rpc::Answer<wire::OpenSessionReply> answer;
+    *answer.message.mutable_volume() = found->second;
+    answer.message.set_fence(state.fence);
+    answer.message.set_lease_ms(kLeaseMs);
+    co_return answer;
+  }
+  io::Task<Result<rpc::Answer<wire::RenewSessionReply>>> renew(
+      rpc::Call<wire::RenewSessionRequest> c) {
+    if (!is_leader) co_return error(Errc::kNotLeader, "another MDS leads");
+    ++state.renew_calls;
+    if (c.request.fence() != state.fence) co_return error(Errc::kStaleFence, "the session ended");
+    rpc::Answer<wire::RenewSessionReply> answer;
+    answer.message.set_lease_ms(kLeaseMs);
+    co_return answer;
+  }
+  io::Task<Result<rpc::Answer<wire::CloseSessionReply>>> close(
+      rpc::Call<wire::CloseSessionRequest> c) {
+    if (!is_leader) co_return error(Errc::kNotLeader, "another MDS leads");
+    ++state.close_calls;
+    state.sessions.erase(c.request.session());
+    co_return rpc::Answer<wire::CloseSessionReply>();
   }
   io::Task<Result<rpc::Answer<wire::ListVolumesReply>>> list(rpc::Call<wire::ListVolumesRequest>) {
     rpc::Answer<wire::ListVolumesReply> answer;

@@ -1,6 +1,7 @@
 /// ClientOptions: how to reach a cluster, and every bound of the client.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/units.h"
@@ -13,6 +14,8 @@ struct ClientOptions {
   /// All MDS addresses; the client finds the one that answers. At least one.
   std::vector<io::Address> mds;
   rpc::ClusterKey key;
+  /// Who this is, for people who find a volume open: HOST:PID, say.
+  std::string client_name;
 
   /// An operation is retried until this long after its start, then it fails with kTimeout.
   Duration op_deadline = 60s;

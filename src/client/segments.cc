@@ -5,8 +5,8 @@
 
 namespace cairn::client {
 
-Segments::Segments(Shared& shared, VolumeId volume, Layout layout)
-    : shared_(shared), volume_(volume), layout_(layout) {}
+Segments::Segments(Shared& shared, VolumeId volume, Fence fence, Layout layout)
+    : shared_(shared), volume_(volume), fence_(fence), layout_(layout) {}
 
 Segments::~Segments() = default;
 
@@ -42,6 +42,7 @@ io::Task<Result<const Segment*>> Segments::ask(uint64_t segment_index, bool allo
   request.set_volume(volume_.value());
   request.set_segment_index(segment_index);
   request.set_allocate(allocate);
+  request.set_fence(fence_.value());
   auto reply = co_await shared_.mds.call<wire::GetSegmentReply>(wire::Method::kGetSegment,
                                                                 std::move(request), deadline);
   if (!reply.ok()) {

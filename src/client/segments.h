@@ -28,14 +28,15 @@ using Segment = std::vector<ChunkPlace>;
 
 class Segments {
  public:
-  Segments(Shared& shared, VolumeId volume, Layout layout);
+  Segments(Shared& shared, VolumeId volume, Fence fence, Layout layout);
   ~Segments();
   Segments(const Segments&) = delete;
   Segments& operator=(const Segments&) = delete;
 
   /// Null: not known; ask fetch(). The pointer stays good.
   const Segment* find(uint64_t segment_index) const;
-  /// Asks the MDS. Null where nothing is allocated and `allocate` is false.
+  /// Asks the MDS. Null where nothing is allocated and `allocate` is false. kStaleFence: the volume
+  /// has a newer owner.
   io::Task<Result<const Segment*>> fetch(uint64_t segment_index, bool allocate, Instant deadline);
 
  private:
@@ -43,6 +44,7 @@ class Segments {
 
   Shared& shared_;
   const VolumeId volume_;
+  const Fence fence_;
   const Layout layout_;
   std::unordered_map<uint64_t, Segment> known_;
   /// Allocations under way: who needs the same one waits. At most one a segment.

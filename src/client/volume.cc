@@ -25,11 +25,12 @@ struct Volume::Progress {
   }
 };
 
-Volume::Volume(Shared& shared, VolumeTraits traits)
+Volume::Volume(Shared& shared, VolumeTraits traits, SessionTraits session)
     : shared_(shared),
       env_(shared.env),
       traits_(std::move(traits)),
-      segments_(shared, traits_.id, traits_.layout),
+      session_(shared, std::move(session)),
+      segments_(shared, traits_.id, traits_.fence, traits_.layout),
       order_(env_.executor),
       limit_(env_.executor, shared.options.inflight_parts_max, shared.options.inflight_bytes_max),
       gate_(env_.executor),
@@ -46,6 +47,7 @@ Volume::~Volume() {
 }
 
 Status Volume::check(uint64_t offset_bytes, uint64_t size_bytes, uint64_t bytes_max) const {
+  if (session_.loss()) return *session_.loss();
   const bool is_inside =
       offset_bytes <= traits_.size_bytes && size_bytes <= traits_.size_bytes - offset_bytes;
   if (!is_inside) {
@@ -65,6 +67,12 @@ Status Volume::check(uint64_t offset_bytes, uint64_t size_bytes, uint64_t bytes_
                                         " wait already; nothing was done");
   }
   return ok();
+}
+
+Error Volume::failed(const Error& failure) {
+  failures_.add();
+  if (failure.code() == Errc::kStaleFence) session_.lose(failure);
+  return failure.within("volume " + traits_.name);
 }
 
 BlockOrder::Enter Volume::in_order(uint64_t offset_bytes, uint64_t size_bytes,
@@ -126,10 +134,7 @@ io::Task<Result<std::vector<ReadPiece>>> Volume::read_pieces(uint64_t offset_byt
     }
   }
   while (progress.parts_under_way > 0) co_await progress.changed.wait_next();
-  if (progress.failure) {
-    failures_.add();
-    co_return progress.failure->within("volume " + traits_.name);
-  }
+  if (progress.failure) co_return failed(*progress.failure);
   read_bytes_.add(size_bytes);
   co_return std::move(pieces);
 }
@@ -180,6 +185,10 @@ io::Task<Status> Volume::change(uint64_t offset_bytes, uint64_t size_bytes, Writ
   if (!running.ok()) co_return running.error();
   CO_TRY(check(offset_bytes, size_bytes,
                kind == WriteKind::kData ? shared_.options.op_bytes_max : traits_.size_bytes));
+  if (is_read_only()) {
+    co_return error(Errc::kInvalidArgument,
+                    "volume " + traits_.name + " is open for reading alone; nothing was written");
+  }
   writes_.add();
   if (size_bytes == 0) co_return ok();
   const Instant deadline = env_.clock.now() + shared_.options.op_deadline;
@@ -193,10 +202,7 @@ io::Task<Status> Volume::change(uint64_t offset_bytes, uint64_t size_bytes, Writ
   Splitter parts(traits_.layout, offset_bytes, size_bytes,
                  kind == WriteKind::kData ? shared_.options.part_bytes_max : 0);
   auto status = co_await change_parts(parts, kind, std::move(data), deadline);
-  if (!status.ok()) {
-    failures_.add();
-    co_return status.error().within("volume " + traits_.name);
-  }
+  if (!status.ok()) co_return failed(status.error());
   if (kind == WriteKind::kData) written_bytes_.add(size_bytes);
   co_return ok();
 }
@@ -260,6 +266,7 @@ io::Task<Status> Volume::change_part(ChunkRange range, WriteKind kind, Buffer da
 
 io::Task<Status> Volume::flush() {
   if (gate_.is_closed()) co_return error(Errc::kClosed, "volume " + traits_.name + " is closed");
+  if (session_.loss()) co_return *session_.loss();
   co_return ok();
 }
 
@@ -274,7 +281,11 @@ io::Task<Result<std::vector<Extent>>> Volume::extents(uint64_t offset_bytes, uin
     const uint64_t index = at / traits_.layout.segment_bytes;
     const uint64_t until = std::min(end, (index + 1) * traits_.layout.segment_bytes);
     const Segment* segment = segments_.find(index);
-    if (!segment) segment = CO_TRY(co_await segments_.fetch(index, false, deadline));
+    if (!segment) {
+      auto fetched = co_await segments_.fetch(index, false, deadline);
+      if (!fetched.ok()) co_return failed(fetched.error());
+      segment = *fetched;
+    }
     const bool is_allocated = segment != nullptr;
     if (!extents.empty() && extents.back().is_allocated == is_allocated) {
       extents.back().size_bytes += until - at;
@@ -288,6 +299,7 @@ io::Task<Result<std::vector<Extent>>> Volume::extents(uint64_t offset_bytes, uin
 
 io::Task<void> Volume::close() {
   co_await gate_.close();
+  co_await session_.close();
 }
 
 }  // namespace cairn::client

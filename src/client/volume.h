@@ -7,7 +7,9 @@
 ///
 /// Errors:   kInvalidArgument  the range is outside of the volume, or too large; nothing was done;
 ///           kNoSpace          the cluster is full; the text says what was written;
-///           kStaleFence       the volume has a newer owner;
+///           kStaleFence       the session is lost: another client has taken the volume, and
+///           nothing
+///                             works here any more;
 ///           kTimeout          not done by the deadline; the text says what may have been done;
 ///           kOverloaded       too many operations wait; nothing was done;
 ///           kClosed           after close().
@@ -27,6 +29,7 @@
 #include "client/pieces.h"
 #include "client/segments.h"
 #include "client/split.h"
+#include "client/volume_session.h"
 #include "client/write_window.h"
 #include "io/env.h"
 
@@ -43,7 +46,7 @@ struct VolumeTraits {
 
 class Volume {
  public:
-  Volume(Shared& shared, VolumeTraits traits);
+  Volume(Shared& shared, VolumeTraits traits, SessionTraits session);
   ~Volume();
   Volume(const Volume&) = delete;
   Volume& operator=(const Volume&) = delete;
@@ -51,6 +54,12 @@ class Volume {
   uint64_t size_bytes() const { return traits_.size_bytes; }
   const std::string& name() const { return traits_.name; }
   VolumeId id() const { return traits_.id; }
+  Fence fence() const { return traits_.fence; }
+  bool is_read_only() const { return session_.mode() == OpenMode::kReadOnly; }
+  /// See VolumeSession::on_loss. Not called after close().
+  void on_session_loss(std::function<void(const Error&)> callback) {
+    session_.on_loss(std::move(callback));
+  }
 
   /// The pieces in order, without a copy where several parts had to be read.
   io::Task<Result<std::vector<ReadPiece>>> read_pieces(uint64_t offset_bytes, uint64_t size_bytes);
@@ -66,7 +75,7 @@ class Volume {
   /// The allocation of a range, in pieces that each are one or more segments' parts.
   io::Task<Result<std::vector<Extent>>> extents(uint64_t offset_bytes, uint64_t size_bytes);
 
-  /// Lets no operation begin and returns when those under way have ended.
+  /// Lets no operation begin and returns when those under way and the session have ended.
   io::Task<void> close();
 
  private:
@@ -84,10 +93,13 @@ class Volume {
   io::Task<void> read_one_of(ChunkRange range, Instant deadline, InflightLimit::Permit permit,
                              ReadPiece* into, Progress* progress);
   WriteWindow& window(CopysetId copyset);
+  /// The failure as the caller sees it; a stale fence ends the session.
+  Error failed(const Error& failure);
 
   Shared& shared_;
   io::Env env_;
   const VolumeTraits traits_;
+  VolumeSession session_;
   Segments segments_;
   BlockOrder order_;
   InflightLimit limit_;

@@ -20,7 +20,8 @@ struct ExportTraits {
 
 /// Ranges are inside of the export and not empty; offsets and sizes are arbitrary bytes.
 /// A change is visible on every connection, and durable, when it returns: that is what FUA and
-/// multi-conn promise.
+/// multi-conn promise. kStaleFence from any of them: the export is lost for good, and the
+/// connection ends with that answer.
 class Export {
  public:
   virtual ~Export() = default;

@@ -322,6 +322,11 @@ void Session::send_status(const Request& request, const Status& status) {
                                              {"peer", peer_},
                                              {"error", status.error().describe()}});
   send_failure(request, fault_of(status.code()), status.error().message());
+  // The export belongs to another client now and never works again on this connection: a client
+  // that reconnects is told so, or opens it anew.
+  if (status.code() == Errc::kStaleFence && phase_ == Phase::kTransmission) {
+    break_off(status.error());
+  }
 }
 
 void Session::send_failure(const Request& request, Fault fault, std::string_view text) {

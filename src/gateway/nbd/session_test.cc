@@ -453,6 +453,14 @@ TEST_F(SessionTest, ErrorsOfTheExportAreTranslatedAndExplained) {
   }
 }
 
+TEST_F(SessionTest, AnExportThatIsLostAnswersOnceAndEndsTheConnection) {
+  RawClient& client = open("disk", true);
+  disk_->fail_with(error(Errc::kStaleFence, "another client has it"));
+  send_request(client, Command::kRead, 0, 8, 0, 512);
+  EXPECT_EQ(receive_reply(client).fault, Fault::kPermission);
+  EXPECT_TRUE(closes(client));
+}
+
 TEST_F(SessionTest, RequestsUnderWayAreBoundedByNotReadingOn) {
   ServerOptions options;
   options.session.inflight_requests_max = 16;

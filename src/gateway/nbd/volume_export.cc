@@ -13,10 +13,14 @@ class VolumeSource::VolumeExport final : public Export {
     traits_.name = volume_->name();
     traits_.description = "Cairn volume " + volume_->name();
     traits_.size_bytes = volume_->size_bytes();
+    traits_.is_read_only = volume_->is_read_only();
+    volume_->on_session_loss([this](const Error&) { is_lost_ = true; });
   }
 
   const ExportTraits& traits() const override { return traits_; }
   client::Volume& volume() { return *volume_; }
+  /// It fails for good: a connection that comes now needs another.
+  bool is_lost() const { return is_lost_; }
 
   io::Task<Result<std::vector<client::ReadPiece>>> read(uint64_t offset_bytes,
                                                         uint64_t size_bytes) override {
@@ -49,10 +53,15 @@ class VolumeSource::VolumeExport final : public Export {
  private:
   std::unique_ptr<client::Volume> volume_;
   ExportTraits traits_;
+  bool is_lost_ = false;
 };
 
 VolumeSource::VolumeSource(io::Env env, client::Cluster& cluster, VolumeSourceOptions options)
-    : env_(env), cluster_(cluster), options_(std::move(options)) {}
+    : env_(env),
+      cluster_(cluster),
+      options_(std::move(options)),
+      unused_timer_(env_.clock, [this] { close_unused(); }),
+      gate_(env_.executor) {}
 
 VolumeSource::~VolumeSource() = default;
 
@@ -68,25 +77,52 @@ io::Task<Result<std::shared_ptr<Export>>> VolumeSource::open(std::string name) {
   if (!allowed.empty() && std::find(allowed.begin(), allowed.end(), name) == allowed.end()) {
     co_return error(Errc::kNotFound, "volume '" + name + "' is not exported by this server");
   }
-  auto known = open_.find(name);
-  if (known != open_.end()) {
-    // It may have been deleted, and made again, since it was opened.
-    auto now = co_await cluster_.stat_volume(name);
-    if (!now.ok() && now.code() == Errc::kNotFound) co_return now.error();
-    known = open_.find(name);
-    const bool is_same =
-        known != open_.end() && (!now.ok() || VolumeId(now->id()) == known->second->volume().id());
-    if (is_same) co_return std::shared_ptr<Export>(known->second);
+  co_return co_await share(std::move(name));
+}
+
+io::Task<Result<std::shared_ptr<Export>>> VolumeSource::share(std::string name) {
+  auto running = gate_.enter();
+  if (!running.ok()) co_return running.error();
+  auto [turns, is_new] = opening_.try_emplace(name);
+  if (is_new) turns->second = std::make_unique<io::Semaphore>(env_.executor, 1);
+  const auto turn = co_await turns->second->acquire();
+
+  if (auto known = open_[name].lock()) {
+    auto& shared = static_cast<VolumeExport&>(*known);
+    const bool is_same = co_await is_current(name, shared.volume().id());
+    if (is_same && !shared.is_lost()) co_return known;
   }
-  auto volume = CO_TRY(co_await cluster_.open_volume(name));
-  // Another connection may have opened it meanwhile: one object for all of them.
-  known = open_.find(name);
-  if (known != open_.end() && known->second->volume().id() == volume->id()) {
-    co_return std::shared_ptr<Export>(known->second);
-  }
+  auto volume = CO_TRY(co_await cluster_.open_volume(name, options_.open));
   auto opened = std::make_shared<VolumeExport>(std::move(volume));
-  open_[name] = opened;
-  co_return std::shared_ptr<Export>(std::move(opened));
+  // What connections hold ends with the last of them; the volume itself is closed first.
+  std::shared_ptr<Export> handle(opened.get(), [this, opened](Export*) { release(opened); });
+  open_[name] = handle;
+  co_return handle;
+}
+
+/// It may have been deleted, and made again, since it was opened.
+io::Task<bool> VolumeSource::is_current(std::string name, VolumeId id) {
+  auto now = co_await cluster_.stat_volume(std::move(name));
+  if (!now.ok()) co_return now.code() != Errc::kNotFound;
+  co_return VolumeId(now->id()) == id;
+}
+
+void VolumeSource::release(std::shared_ptr<VolumeExport> unused) {
+  if (gate_.is_closed()) return;  // close() has the volume closed already, or nobody runs any more
+  unused_.push_back(std::move(unused));
+  // Not here: the caller is a connection's destructor.
+  unused_timer_.arm_after(Duration::zero());
+}
+
+void VolumeSource::close_unused() {
+  for (auto& unused : std::exchange(unused_, {})) {
+    env_.executor.spawn(close_one(std::move(unused)));
+  }
+}
+
+io::Task<void> VolumeSource::close_one(std::shared_ptr<VolumeExport> unused) {
+  auto running = gate_.enter();
+  co_await unused->volume().close();
 }
 
 io::Task<Result<std::vector<std::string>>> VolumeSource::list() {
@@ -99,10 +135,17 @@ io::Task<Result<std::vector<std::string>>> VolumeSource::list() {
 }
 
 io::Task<void> VolumeSource::close() {
-  while (!open_.empty()) {
-    auto one = open_.extract(open_.begin());
-    co_await one.mapped()->volume().close();
+  unused_timer_.disarm();
+  std::vector<std::shared_ptr<Export>> in_use;
+  for (auto& [name, weak] : open_) {
+    if (auto handle = weak.lock()) in_use.push_back(std::move(handle));
   }
+  open_.clear();
+  for (auto& handle : in_use) {
+    co_await static_cast<VolumeExport&>(*handle).volume().close();
+  }
+  for (auto& unused : std::exchange(unused_, {})) co_await unused->volume().close();
+  co_await gate_.close();
 }
 
 }  // namespace cairn::nbd

@@ -1,6 +1,11 @@
 /// VolumeSource: the volumes of a cluster as NBD exports, opened when a client asks for them.
+///
+/// A volume has a session while a connection uses it: the first one opens it, and when the last
+/// has ended it is closed, so that others may have it. A lost session makes the export fail with
+/// kStaleFence until its connections have ended; the next connection opens the volume anew.
 /// Threads:  the reactor's.
-/// Lifetime: the cluster object outlives it; close() when the server has stopped.
+/// Lifetime: the cluster object outlives it; close() when the server has stopped. No export that it
+///           gave out outlives it.
 #pragma once
 
 #include <map>
@@ -11,6 +16,7 @@
 #include "client/cluster.h"
 #include "gateway/nbd/export.h"
 #include "io/env.h"
+#include "io/sync.h"
 
 namespace cairn::client {
 class Volume;
@@ -23,6 +29,7 @@ struct VolumeSourceOptions {
   std::vector<std::string> volumes;
   /// What a client that names no export gets; empty: the only one of `volumes`, or nothing.
   std::string default_volume;
+  client::OpenOptions open{.mode = client::OpenMode::kExclusive};
 };
 
 class VolumeSource final : public ExportSource {
@@ -32,18 +39,29 @@ class VolumeSource final : public ExportSource {
 
   io::Task<Result<std::shared_ptr<Export>>> open(std::string name) override;
   io::Task<Result<std::vector<std::string>>> list() override;
-  /// Closes the volumes that are open.
+  /// Closes the volumes that are open. Nothing is opened any more.
   io::Task<void> close();
 
  private:
   class VolumeExport;
 
+  io::Task<Result<std::shared_ptr<Export>>> share(std::string name);
+  io::Task<bool> is_current(std::string name, VolumeId id);
+  void release(std::shared_ptr<VolumeExport> unused);
+  void close_unused();
+  io::Task<void> close_one(std::shared_ptr<VolumeExport> unused);
+
   io::Env env_;
   client::Cluster& cluster_;
   const VolumeSourceOptions options_;
-  /// Kept open until close(): clients come back. All connections share one Volume, so that its
-  /// order per block holds across them. Bounded by the volumes that may be opened.
-  std::map<std::string, std::shared_ptr<VolumeExport>> open_;
+  /// Of each name at most one opens at a time; its waiters are bounded by the connections.
+  std::map<std::string, std::unique_ptr<io::Semaphore>> opening_;
+  /// In use. All connections share one Volume, so that its order per block holds across them.
+  std::map<std::string, std::weak_ptr<Export>> open_;
+  /// No connection uses them; they are closed at the timer's next call, which is at once.
+  std::vector<std::shared_ptr<VolumeExport>> unused_;
+  io::Timer unused_timer_;
+  io::Gate gate_;
 };
 
 }  // namespace cairn::nbd

@@ -84,6 +84,29 @@ TEST_F(VolumeExportTest, ConnectionsShareOneVolumeUntilItIsMadeAnew) {
   EXPECT_EQ(run(source_->open("a")).code(), Errc::kNotFound);
 }
 
+TEST_F(VolumeExportTest, AVolumeIsOpenWhileAConnectionUsesIt) {
+  auto first = run(source_->open("a")).value();
+  auto second = run(source_->open("a")).value();
+  EXPECT_EQ(state_.sessions.size(), 1u);
+  first.reset();
+  world_.run_for(1s);
+  EXPECT_EQ(state_.sessions.size(), 1u);
+  second.reset();
+  world_.run_for(1s);
+  EXPECT_TRUE(state_.sessions.empty());
+  ASSERT_TRUE(run(source_->open("a")).ok());
+}
+
+TEST_F(VolumeExportTest, AfterALostSessionTheNextConnectionOpensAnew) {
+  auto lost = run(source_->open("a")).value();
+  ++state_.fence;
+  EXPECT_EQ(run(lost->write(0, host_.env().buffers.allocate(4096))).code(), Errc::kStaleFence);
+  auto second = run(source_->open("a")).value();
+  EXPECT_NE(second, lost);
+  EXPECT_TRUE(run(second->write(0, host_.env().buffers.allocate(4096))).ok());
+  EXPECT_EQ(run(lost->flush()).code(), Errc::kStaleFence);
+}
+
 TEST_F(VolumeExportTest, ReadsWritesZeroesAndTellsHoles) {
   auto disk = run(source_->open("a")).value();
   ASSERT_TRUE(run(disk->write(4096, host_.env().buffers.allocate(8192))).ok());
