@@ -48,10 +48,13 @@ constexpr BugEntry kBugs[] = {
     {"ack-out-of-order", PlantedBug::kAckOutOfOrder, Profile::kRaft},
     {"torn-tail-accepted", PlantedBug::kTornTailAccepted, Profile::kRaft},
     {"truncation-forgotten", PlantedBug::kTruncationForgotten, Profile::kRaft},
+    {"fence-not-ordered", PlantedBug::kFenceNotOrdered, Profile::kFence},
+    {"read-unfenced", PlantedBug::kReadUnfenced, Profile::kFence},
 };
 constexpr std::pair<const char*, Profile> kProfiles[] = {
     {"cluster", Profile::kCluster}, {"quiet", Profile::kQuiet}, {"crash", Profile::kCrash},
     {"network", Profile::kNetwork}, {"core", Profile::kCore},   {"raft", Profile::kRaft},
+    {"fence", Profile::kFence},
 };
 constexpr uint64_t kBugSeedsCount = 500;
 
@@ -197,7 +200,8 @@ under the faults that the seed draws, and checks that it lost nothing: docs/simu
   --jobs J          so many at once; default 1
   --profile NAME    which faults may exist: cluster (all; default), crash, network, quiet (none);
                     raft (all, at Raft groups without servers), core (bare
-                    Raft cores)
+                    Raft cores), fence (two clients take a volume away from each other,
+                    25 rounds a seed, under all faults)
   --bug NAME        plant a known bug and look for a seed that finds it, up to 500 unless told:
                     docs/simulation.md lists them
   --planted         the same with every bug, one after the other, each under the profile that is

@@ -22,6 +22,7 @@ enum class Profile : uint8_t {
   kNetwork,  ///< what happens on the wires
   kRaft,     ///< Raft groups alone, without servers: sim/raft
   kCore,     ///< bare Raft cores
+  kFence,    ///< two clients that take a volume away from each other, under everything
 };
 
 struct ClusterShape {

@@ -4,6 +4,7 @@
 #include "sim/check/replicas.h"
 #include "sim/cluster/cluster.h"
 #include "sim/cluster/election_watch.h"
+#include "sim/cluster/fence_run.h"
 #include "sim/cluster/nemesis.h"
 #include "sim/cluster/workload.h"
 #include "sim/io/print_sink.h"
@@ -268,6 +269,7 @@ Outcome run_seed(const RunOptions& options) {
   plant(options.bug);
   const bool is_raft = options.profile == Profile::kRaft || options.profile == Profile::kCore;
   if (is_raft) return run_groups(options);
+  if (options.profile == Profile::kFence) return run_fence_seed(options);
   return std::make_unique<Run>(options)->run();
 }
 
