@@ -10,6 +10,9 @@
 
 namespace cairn::chunkserver {
 
+/// The mark of a block that cannot be read (docs/formats/chunk.md).
+inline constexpr uint32_t kLostMark = 1;
+
 class ChunkSource {
  public:
   struct Request {
@@ -19,7 +22,7 @@ class ChunkSource {
     uint32_t size_bytes = 0;
     LogIndex applied_min;        ///< the answer holds all that was applied up to here
     std::vector<uint32_t> have;  ///< marks; blocks that have the same there are not sent
-    bool is_repair = false;      ///< of rotten blocks: somebody may be waiting for it
+    bool is_repair = false;  ///< of blocks that have rotted or differ: any replica may give them
   };
   struct Piece {
     chunk::ChunkImage image;

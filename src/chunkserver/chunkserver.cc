@@ -29,6 +29,9 @@ Chunkserver::Chunkserver(io::Env env, io::Disk& disk, Options options)
       service_(*this),
       server_(env, options_.rpc_server, options_.key),
       heartbeat_(env, mds_, *this, options_.heartbeat_interval),
+      scan_(
+          *this, client_,
+          {.interval = options_.scan_interval, .bytes_per_second = options_.scan_bytes_per_second}),
       gate_(env.executor),
       peers_writer_(env.executor, 1) {}
 
@@ -43,6 +46,10 @@ void Chunkserver::add_services() {
   server_.add(Method::kRaiseFence, service_, &ChunkService::raise_fence);
   server_.add(Method::kFetchChunk, service_, &ChunkService::fetch_chunk);
   server_.add(Method::kChunkHash, service_, &ChunkService::chunk_hash);
+  server_.add(Method::kScanTable, service_, &ChunkService::scan_table);
+  server_.add(Method::kReplaceBlocks, service_, &ChunkService::replace_blocks);
+  server_.add(Method::kStartScan, service_, &ChunkService::start_scan);
+  server_.add(Method::kScanStatus, service_, &ChunkService::scan_status);
   server_.add(Method::kCreateCopyset, service_, &ChunkService::create_copyset);
   server_.add(Method::kDeleteCopyset, service_, &ChunkService::delete_copyset);
   server_.add(Method::kAddPeer, service_, &ChunkService::add_peer);
@@ -78,6 +85,7 @@ io::Task<Status> Chunkserver::start() {
   slow_disk_->start();
   disk_probe_ = std::make_unique<DiskProbe>(env_, disk_, *host_, options_.disk_probe);
   disk_probe_->start();
+  scan_.start();
   env_.logger.info("chunkserver serves", {{"id", identity_.id},
                                           {"address", address_.text},
                                           {"copysets", copysets_->count()},
@@ -231,6 +239,7 @@ io::Task<void> Chunkserver::stop() {
   if (fetcher_) fetcher_->begin_stop();
   co_await heartbeat_.stop();
   co_await gate_.close();
+  co_await scan_.stop();
   // The groups first: they tell the calls that wait on them, which the server then waits for.
   if (host_) co_await host_->stop();
   if (slow_disk_) co_await slow_disk_->stop();

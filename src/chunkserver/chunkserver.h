@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "chunkserver/background/heartbeat.h"
+#include "chunkserver/background/scan.h"
 #include "chunkserver/chunk_fetcher.h"
 #include "chunkserver/copyset_set.h"
 #include "chunkserver/identity.h"
@@ -52,6 +53,7 @@ class Chunkserver final : private ServiceContext,
  private:
   // ServiceContext
   io::Env& env() override { return env_; }
+  Scan& scan() override { return scan_; }
   uint32_t chunk_bytes() const override { return options_.store.chunk_bytes; }
   Result<PinnedCopyset> find_copyset(CopysetId id) override;
   std::vector<Copyset*> copysets() override;
@@ -108,6 +110,7 @@ class Chunkserver final : private ServiceContext,
   IoCounts acknowledged_;  ///< what the MDS has been told
   rpc::Server server_;
   Heartbeat heartbeat_;
+  Scan scan_;
   io::Gate gate_;
   io::Semaphore peers_writer_;  ///< one at a time replaces the file
   bool is_serving_ = false;

@@ -181,6 +181,7 @@ io::Task<Status> Copyset::apply_one(multiraft::Command* command) {
   const wire::ChunkOp op = CO_TRY(wire::decode_chunk_op(command->head.view()));
   started_ = command->index;
   if (op.kind == wire::ChunkOpKind::kDelete) co_return co_await apply_delete(op.chunk);
+  if (op.kind == wire::ChunkOpKind::kScan) co_return co_await apply_scan(op.chunk, command->index);
 
   if (Status current = check_fence(op.volume, op.fence, "nothing was written"); !current) {
     command->outcome = std::move(current);

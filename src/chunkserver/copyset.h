@@ -8,11 +8,13 @@
 /// Source:   docs/architecture.md, "A write, step by step"; docs/formats/chunk-op.md.
 #pragma once
 
+#include <deque>
 #include <map>
 
 #include "chunkserver/block_locks.h"
 #include "chunkserver/chunk_source.h"
 #include "chunkserver/copy_watch.h"
+#include "chunkserver/scan_compare.h"
 #include "chunkserver/writer_windows.h"
 #include "io/env.h"
 #include "io/sync.h"
@@ -79,6 +81,18 @@ class Copyset final : public multiraft::StateMachine {
   /// Errors: kCorrupt: no other replica gave them; kClosed, kIo.
   io::Task<Status> repair(ChunkId chunk, uint32_t offset_bytes, uint32_t size_bytes);
 
+  // Scanning: every replica notes a chunk's marks at one place of the log, which the scan orders.
+
+  /// Proposes that place and returns its index. Errors: those of write().
+  io::Task<Result<LogIndex>> propose_scan(ChunkId chunk);
+  /// The marks as of the scan at `index`, and which blocks have rotted since or before.
+  /// Errors: kUnavailable: it is not applied here yet, is forgotten, or this replica is being
+  /// caught up; kIo, kClosed.
+  io::Task<Result<ScanTable>> scan_table(ChunkId chunk, LogIndex index);
+  /// Makes these blocks, ascending, what `source` has, but for those that are written meanwhile.
+  /// Errors: kUnavailable: it gave nothing (more); kIo, kClosed, kInvalidArgument.
+  io::Task<Status> replace_blocks(ChunkId chunk, std::vector<uint32_t> blocks, NodeId source);
+
   // multiraft::StateMachine
   io::Task<Status> on_apply(std::span<multiraft::Command> commands) override;
   void on_epoch(Epoch epoch, LogIndex index) override;
@@ -99,13 +113,19 @@ class Copyset final : public multiraft::StateMachine {
   io::Task<Status> apply_delete(ChunkId chunk);
   io::Task<Status> apply_to_store(const wire::ChunkOp& op, const Buffer& payload);
 
+  io::Task<Status> apply_scan(ChunkId chunk, LogIndex index);
+
   // copyset_copy.cc
   struct Range {
     ChunkId chunk;
     uint32_t offset_bytes = 0;
     uint32_t size_bytes = 0;
   };
-  enum class CopyWhat : uint8_t { kAll, kRotten };
+  enum class CopyWhat : uint8_t {
+    kAll,      ///< to catch up: from the leader
+    kReplace,  ///< the same of blocks that differ: from the replica that is named
+    kRotten,   ///< only blocks that do not match their marks
+  };
   enum class Copied : uint8_t { kBlocks, kSourceHasNoChunk };
   io::Task<Result<Buffer>> read_blocks(Range range);
   io::Task<Status> repair_from_others(Range range);
@@ -133,6 +153,16 @@ class Copyset final : public multiraft::StateMachine {
   std::map<VolumeId, Fence> fences_;  ///< of volumes that were ever fenced; none is zero
   WriterWindows writers_;
   BlockLocks locks_;
+
+  /// The last scans, oldest first.
+  struct NotedTable {
+    LogIndex index;
+    ChunkId chunk;
+    std::vector<uint32_t> marks;
+  };
+  static constexpr size_t kNotedTablesMax = 4;
+  std::deque<NotedTable> noted_tables_;
+  LogIndex settled_at_;  ///< blocks that were copied here are not newer than this
 
   LogIndex started_;  ///< the last entry whose apply has begun here; see copy_range()
   CopyWatches watches_;

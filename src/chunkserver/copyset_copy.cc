@@ -13,7 +13,6 @@ namespace cairn::chunkserver {
 
 namespace {
 
-constexpr uint32_t kLost = 1;  ///< the mark of a block that cannot be read
 /// Times that all other replicas are asked for a rotten block, which take a heartbeat to apply what
 /// this one has applied.
 constexpr int kRepairRoundsMax = 8;
@@ -50,14 +49,14 @@ io::Task<Result<Copyset::Copied>> Copyset::copy_range(Range range, CopyWhat what
                                .size_bytes = range.size_bytes,
                                .applied_min = started_index(),
                                .have = {},
-                               .is_repair = what == CopyWhat::kRotten};
+                               .is_repair = what != CopyWhat::kAll};
   request.have =
       CO_TRY(co_await store_.verify(id_, range.chunk, range.offset_bytes, range.size_bytes));
   const std::vector<uint32_t> have = request.have;
-  const auto rotten_count = static_cast<uint64_t>(std::ranges::count(have, kLost));
+  const auto rotten_count = static_cast<uint64_t>(std::ranges::count(have, kLostMark));
   if (what == CopyWhat::kRotten && rotten_count == 0) co_return Copied::kBlocks;
   for (size_t i = 0; what == CopyWhat::kRotten && i < have.size(); ++i) {
-    if (have[i] != kLost) watch.set_newer(i);
+    if (have[i] != kLostMark) watch.set_newer(i);
   }
 
   auto piece = co_await source_.fetch(std::move(request), source);
@@ -67,14 +66,16 @@ io::Task<Result<Copyset::Copied>> Copyset::copy_range(Range range, CopyWhat what
     co_return error(Errc::kUnavailable, "the chunk was removed or replaced meanwhile");
   }
   if (!piece) {
-    if (what == CopyWhat::kRotten || watch.has_newer()) {
+    if (what != CopyWhat::kAll || watch.has_newer()) {
       co_return error(Errc::kUnavailable, "the source has no such chunk (yet, or any more)");
     }
     CO_TRY(co_await store_.remove(id_, range.chunk));
     co_return Copied::kSourceHasNoChunk;
   }
+  const LogIndex committed = piece->committed;
   CO_TRY(co_await store_.install(id_, range.chunk, range.offset_bytes, range.size_bytes,
                                  std::move(piece->image), {.have = have, .newer = &watch.newer()}));
+  settled_at_ = std::max(settled_at_, committed);
   if (rotten_count > 0) {
     repaired_blocks_.add(rotten_count);
     env_.logger.warn("rotten blocks were repaired from another replica",

@@ -34,6 +34,9 @@ struct Options {
   /// What lagging replicas here fetch, all together; 0: no limit.
   uint64_t fetch_bytes_per_second = 256 * kMiB;
   size_t fetches_inflight_max = 4;
+  /// Replicas are compared block by block so often, and read at this rate.
+  Duration scan_interval = std::chrono::hours(24 * 7);
+  uint64_t scan_bytes_per_second = 64 * kMiB;
   /// Copysets on this disk, at most.
   size_t copysets_max = 10'000;
 

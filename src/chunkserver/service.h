@@ -10,9 +10,12 @@
 #include "rpc/call.h"
 #include "wire/chunk.pb.h"
 #include "wire/copyset.pb.h"
+#include "wire/scan.pb.h"
 #include "wire/session.pb.h"
 
 namespace cairn::chunkserver {
+
+class Scan;
 
 /// What the operations use of their chunkserver.
 class ServiceContext {
@@ -22,6 +25,7 @@ class ServiceContext {
   virtual uint32_t chunk_bytes() const = 0;
   virtual ChunkserverId id() const = 0;
   virtual chunk::ChunkStore& store() = 0;
+  virtual Scan& scan() = 0;
   /// kUnavailable while starting, and with the reason where it is out of service; kNotFound.
   virtual Result<PinnedCopyset> find_copyset(CopysetId id) = 0;
   /// Valid until the next suspension.
@@ -64,6 +68,10 @@ class ChunkService {
   Answered<wire::ChunkHashReply> chunk_hash(rpc::Call<wire::ChunkHashRequest> call);
   Answered<wire::CreateCopysetReply> create_copyset(rpc::Call<wire::CreateCopysetRequest> call);
   Answered<wire::DeleteCopysetReply> delete_copyset(rpc::Call<wire::DeleteCopysetRequest> call);
+  Answered<wire::ScanTableReply> scan_table(rpc::Call<wire::ScanTableRequest> call);
+  Answered<wire::ReplaceBlocksReply> replace_blocks(rpc::Call<wire::ReplaceBlocksRequest> call);
+  Answered<wire::StartScanReply> start_scan(rpc::Call<wire::StartScanRequest> call);
+  Answered<wire::ScanStatusReply> scan_status(rpc::Call<wire::ScanStatusRequest> call);
   Answered<wire::CopysetStatusReply> copyset_status(rpc::Call<wire::CopysetStatusRequest> call);
   Answered<wire::PeersReply> add_peer(rpc::Call<wire::AddPeerRequest> call);
   Answered<wire::PeersReply> remove_peer(rpc::Call<wire::RemovePeerRequest> call);

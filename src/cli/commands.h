@@ -26,6 +26,7 @@ void add_server_commands(CLI::App& app, Action& action);
 void add_chunkserver_admin_commands(CLI::App& chunkserver, Action& action);
 void add_topology_commands(CLI::App& app, Action& action);
 void add_raft_commands(CLI::App& app, Action& action);
+void add_scan_commands(CLI::App& app, Action& action);
 void add_dev_commands(CLI::App& app, Action& action);
 void add_bench_command(CLI::App& app, Action& action);
 void add_meta_commands(CLI::App& app, Action& action);

@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   cairn::cli::add_server_commands(app, action);
   cairn::cli::add_topology_commands(app, action);
   cairn::cli::add_raft_commands(app, action);
+  cairn::cli::add_scan_commands(app, action);
   cairn::cli::add_nbd_command(app, action);
   cairn::cli::add_bench_command(app, action);
   cairn::cli::add_inspect_commands(app, action);

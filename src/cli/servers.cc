@@ -297,6 +297,18 @@ void add_chunkserver_command(CLI::App& app, Action& action) {
                    "a copyset takes a snapshot after so much log");
   add_bytes_option(*command, "--retained-log", options.raft.retained_log_bytes,
                    "log of a copyset kept for replicas that lag");
+  add_bytes_option(*command, "--fetch-rate", options.fetch_bytes_per_second,
+                   "what lagging replicas here copy from others a second; 0: no limit");
+  command
+      ->add_option_function<int64_t>(
+          "--scan-interval-hours",
+          [&options](int64_t hours) { options.scan_interval = std::chrono::hours(hours); },
+          "between two comparisons of a copyset's replicas, block by block")
+      ->type_name("HOURS")
+      ->check(CLI::Range(int64_t{1}, int64_t{24 * 365}))
+      ->default_str(std::to_string(options.scan_interval / std::chrono::hours(1)));
+  add_bytes_option(*command, "--scan-rate", options.scan_bytes_per_second,
+                   "what a comparison reads a second on each replica; 0: no limit");
   command
       ->add_option("--pool-ready-min", options.pool.ready_min,
                    "chunk files kept ready; below it more are formatted")

@@ -65,7 +65,7 @@ Result<ChunkOp> decode_chunk_op(ByteView bytes) {
                                          std::to_string(image.version) +
                                          "; this release knows version 1");
   }
-  if (image.kind < 1 || image.kind > 4) {
+  if (image.kind < 1 || image.kind > 5) {
     return error(Errc::kCorrupt, "a chunk operation of unknown kind " + std::to_string(image.kind));
   }
   const uint64_t ahead = image.sequence - image.oldest_unresolved_sequence;

@@ -18,6 +18,7 @@ enum class ChunkOpKind : uint8_t {
   kWriteZeroes = 2,  ///< the range reads as zeros
   kDelete = 3,       ///< the chunk is gone; deleting an absent one changes nothing
   kRaiseFence = 4,   ///< the volume's fence is at least this one from here on; no chunk
+  kScan = 5,         ///< changes nothing: every replica keeps its marks of the chunk as of here
 };
 
 struct ChunkOp {

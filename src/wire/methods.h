@@ -14,7 +14,11 @@ enum class Method : uint16_t {
   kDeleteChunk = 18,
   kFetchChunk = 19,
   kChunkHash = 20,
-  kRaiseFence = 24,
+  kScanTable = 21,
+  kReplaceBlocks = 22,
+  kStartScan = 23,
+  kScanStatus = 24,
+  kRaiseFence = 25,
   // chunkserver, control
   kCreateCopyset = 32,
   kCopysetStatus = 33,

@@ -88,6 +88,8 @@ class ChunkStore {
   /// kNotFound: there is no such chunk.
   virtual io::Task<Result<ChunkDigest>> digest(CopysetId copyset, ChunkId chunk,
                                                bool read_data) = 0;
+  /// The marks of all blocks, as they stand now. An absent chunk has holes.
+  virtual io::Task<Result<std::vector<uint32_t>>> table(CopysetId copyset, ChunkId chunk) = 0;
   /// The marks of a range after its blocks were read: kLost (1) for those that do not match theirs.
   /// An absent chunk has holes.
   virtual io::Task<Result<std::vector<uint32_t>>> verify(CopysetId copyset, ChunkId chunk,

@@ -494,6 +494,14 @@ io::Task<Result<ChunkDigest>> InPlaceStore::digest(CopysetId copyset, ChunkId ch
   co_return co_await pin.file().digest(read_data);
 }
 
+io::Task<Result<std::vector<uint32_t>>> InPlaceStore::table(CopysetId copyset, ChunkId chunk) {
+  const auto running = CO_TRY(gate_.enter());
+  const Pin pin = CO_TRY(co_await acquire(copyset, chunk, IfAbsent::kLeave));
+  if (!pin) co_return std::vector<uint32_t>(layout_.blocks_count(), kHole);
+  const std::span<const Mark> marks = pin.file().table();
+  co_return std::vector<uint32_t>(marks.begin(), marks.end());
+}
+
 io::Task<Result<std::vector<uint32_t>>> InPlaceStore::verify(CopysetId copyset, ChunkId chunk,
                                                              uint32_t offset_bytes,
                                                              uint32_t size_bytes) {

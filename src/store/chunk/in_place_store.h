@@ -59,6 +59,7 @@ class InPlaceStore : public ChunkStore {
   bool needs_flush(CopysetId copyset) const override;
   size_t dirty_chunks_count() const override { return dirty_count_; }
   io::Task<Result<ChunkDigest>> digest(CopysetId copyset, ChunkId chunk, bool read_data) override;
+  io::Task<Result<std::vector<uint32_t>>> table(CopysetId copyset, ChunkId chunk) override;
   io::Task<Result<std::vector<uint32_t>>> verify(CopysetId copyset, ChunkId chunk,
                                                  uint32_t offset_bytes,
                                                  uint32_t size_bytes) override;
