@@ -1,7 +1,8 @@
 /// bench/raft: the library under others' state machines: three processes on loopback, each with a
 /// log on a real disk, 4 KiB commands through the public face of multiraft.
 ///
-///   throughput   10 and 1,000 groups written to, in turn, the same number of commands under way
+///   throughput   10 and 1,000 groups written to, in turn, the same number of commands under way;
+///                each group has users of its own, who wait for one command before the next
 ///   idle         1,000 groups that nobody uses: CPU, bytes sent, memory
 ///   failover     kill -9 of the member that leads most; until each group's new leader has a
 ///                command of its own term acknowledged
@@ -153,7 +154,7 @@ std::vector<MemberState> Bench::settle(const char* when, Duration limit) {
     }
     if (same && leads == options_.groups) return now;
     if (now_ns() > until) give_up(error(Errc::kTimeout, std::string("not settled ") + when));
-    sleep_for(100ms);
+    sleep_for(100ms);  // between two looks; asking without a pause would be a load of its own
   }
 }
 
@@ -169,10 +170,10 @@ void Bench::create_groups() {
 
 void Bench::measure_idle(const std::vector<MemberState>& empty) {
   say("idle");
-  sleep_for(4s);
+  sleep_for(4s);  // groups go quiet after a while without commands, and that is what is measured
   const auto before = states();
   const int64_t begun = now_ns();
-  sleep_for(15s);
+  sleep_for(15s);  // the time that is measured: CPU and bytes are counters, so the longer the finer
   const auto after = states();
   const double taken_s = static_cast<double>(now_ns() - begun) / 1e9;
   double cpu = 0, memory = 0, sent = 0;
@@ -267,6 +268,7 @@ std::vector<double> Bench::kill_one() {
   members_.kill(victim);
   std::map<uint64_t, int64_t> first;
   while (first.size() < orphans && now_ns() < killed + 20'000'000'000) {
+    // The members note the times themselves; asking them more often would slow what is measured.
     sleep_for(200ms);
     for (const std::string& line : must(members_.ask_all("led " + std::to_string(killed), 10s))) {
       std::istringstream words(line);

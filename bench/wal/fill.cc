@@ -20,6 +20,7 @@ constexpr size_t kDepth = 128;
 constexpr uint64_t kEntriesPerMark = 512;
 constexpr uint64_t kNeighbourFileBytes = 16 * kMiB;
 constexpr int kNeighbourFiles = 32;
+/// Between two rounds: a neighbour that uses the disk in bursts, not all the time.
 constexpr useconds_t kNeighbourPauseUs = 100'000;
 
 /// Writes many new files through the page cache and then flushes one after the other.
