@@ -10,6 +10,7 @@ CorePlan draw_core_plan(Rng& rng) {
   config.async_storage_writes = true;
   config.check_quorum = rng.chance(0.7);
   config.pre_vote = rng.chance(0.7);
+  config.batch_appends = rng.chance(0.5);
   config.step_down_on_removal = true;
   config.hold_proposals_on_removal = true;
   config.inflight_messages_max = rng.between(1, 8);
@@ -60,6 +61,7 @@ std::string describe(const CorePlan& plan) {
   put("repeat", plan.repeat);
   put("late", plan.late_share);
   if (plan.config.pre_vote) text += " pre-vote";
+  if (plan.config.batch_appends) text += " batched";
   if (plan.config.check_quorum) text += " check-quorum";
   return text;
 }

@@ -28,6 +28,7 @@ raft::Config core_config(const GroupHost& host, const HostOptions& options, io::
   config.disable_proposal_forwarding = true;
   config.step_down_on_removal = true;
   config.hold_proposals_on_removal = true;
+  config.batch_appends = true;
   return config;
 }
 

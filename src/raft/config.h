@@ -79,6 +79,10 @@ struct Config {
   /// need that vote, and it campaigns no more itself. So a group that may have two voters, or one
   /// of three down, wants this.
   bool hold_proposals_on_removal = false;
+  /// What proposals and acknowledgements make due to followers goes out with the next Ready, all of
+  /// it in as few appends as it fits; not each by itself, at once. A host that takes in many
+  /// proposals between two Readys sends, and has answered, a fraction of the messages.
+  bool batch_appends = false;
 };
 
 /// Fills in what 0 stands for. Errors: kInvalidArgument.

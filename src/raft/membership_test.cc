@@ -6,26 +6,6 @@
 namespace cairn::raft {
 namespace {
 
-Config careful() {
-  Config config;
-  config.check_quorum = config.pre_vote = true;
-  return config;
-}
-
-ConfChangeV2 change(std::string_view text) {
-  ConfChangeV2 result;
-  result.changes = parse_conf_changes(text).value();
-  return result;
-}
-
-std::string config_of(TestGroup& group, uint64_t id) {
-  return to_string(group[id].config());
-}
-
-void work_off(TestGroup& group, uint64_t id) {
-  while (group[id].has_ready()) group.handle_ready(group.node(id));
-}
-
 TEST(Membership, AChangeThatCannotBeMadeIsRefusedWhenItIsProposedToo) {
   TestGroup group(3);
   group.elect(1);
@@ -38,7 +18,7 @@ TEST(Membership, AChangeThatCannotBeMadeIsRefusedWhenItIsProposedToo) {
   ASSERT_TRUE(group[1].propose_conf_change(change("v4")).ok());
   group.settle();
   EXPECT_EQ(group[1].last_index(), before + 2);
-  EXPECT_EQ(config_of(group, 2), "voters=(1 2 3 4)");
+  EXPECT_EQ(group.config_of(2), "voters=(1 2 3 4)");
 }
 
 TEST(Membership, AResetIsNeverProposed) {
@@ -50,7 +30,7 @@ TEST(Membership, AResetIsNeverProposed) {
   reset.transition = ConfChangeTransition::kReset;
   ASSERT_TRUE(group[1].propose_conf_change(reset).ok());
   group.settle();
-  EXPECT_EQ(config_of(group, 1), "voters=(1 2 3)");
+  EXPECT_EQ(group.config_of(1), "voters=(1 2 3)");
   EXPECT_TRUE(group.node(1).configurations.empty());
 }
 
@@ -71,7 +51,7 @@ TEST(Membership, ALearnerIsPromotedOnceItHasCaughtUp) {
   ASSERT_TRUE(group[1].promote(NodeId(4), 0).ok());
   EXPECT_EQ(group[1].promote(NodeId(4), 0).code(), Errc::kPreconditionFailed);  // on its way
   group.settle();
-  EXPECT_EQ(config_of(group, 4), "voters=(1 2 3 4)");
+  EXPECT_EQ(group.config_of(4), "voters=(1 2 3 4)");
 }
 
 TEST(Membership, AMemberThatFellSilentHasNotCaughtUp) {
@@ -93,12 +73,12 @@ TEST(Membership, AVoterThatIsDemotedBeforeItsRemovalDisturbsNobody) {
   EXPECT_EQ(group[1].demote(NodeId(7)).code(), Errc::kNotFound);
   ASSERT_TRUE(group[1].demote(NodeId(3)).ok());
   group.settle();
-  EXPECT_EQ(config_of(group, 3), "voters=(1 2) learners=(3)");
+  EXPECT_EQ(group.config_of(3), "voters=(1 2) learners=(3)");
   const Term term = group[1].term();
   group.isolate(3);  // and is removed without hearing of it
   ASSERT_TRUE(group[1].propose_conf_change(change("r3")).ok());
   group.settle();
-  EXPECT_EQ(config_of(group, 1), "voters=(1 2)");
+  EXPECT_EQ(group.config_of(1), "voters=(1 2)");
   group.heal();
   group.tick(3, 100);
   EXPECT_EQ(group[3].term(), term);
@@ -119,7 +99,7 @@ TEST(Membership, ALeaderThatRemovesItselfLeadsUntilThatIsAppliedAndStepsDown) {
   ASSERT_TRUE(group[1].propose_conf_change(change("r1")).ok());
   EXPECT_TRUE(group[1].is_leader());
   group.settle();
-  EXPECT_EQ(config_of(group, 1), "voters=(2 3)");
+  EXPECT_EQ(group.config_of(1), "voters=(2 3)");
   EXPECT_EQ(group[1].role(), Role::kFollower);
   group.tick(1, 50);
   EXPECT_EQ(group[1].role(), Role::kFollower);  // it is no voter and does not ask
@@ -136,7 +116,7 @@ TEST(Membership, AJointConfigurationFoundAtAStartIsLeftByALeaderOnceItIsApplied)
   joint.transition = ConfChangeTransition::kJointImplicit;
   ASSERT_TRUE(group[1].propose_conf_change(joint).ok());
   while (!group[1].config().voters.is_joint()) {
-    for (uint64_t id : {1, 2, 3}) work_off(group, id);
+    for (uint64_t id : {1, 2, 3}) group.work_off(id);
     for (Message& m : std::exchange(group.in_flight(), {})) {
       if (m.to.value() <= 3) (void)group[m.to.value()].step(std::move(m));
     }
@@ -156,8 +136,8 @@ TEST(Membership, AJointConfigurationFoundAtAStartIsLeftByALeaderOnceItIsApplied)
   group.settle();
   ASSERT_TRUE(group[1].is_leader());
   group.settle();
-  EXPECT_EQ(config_of(group, 1), "voters=(1 2 4)");
-  EXPECT_EQ(config_of(group, 2), "voters=(1 2 4)");
+  EXPECT_EQ(group.config_of(1), "voters=(1 2 4)");
+  EXPECT_EQ(group.config_of(2), "voters=(1 2 4)");
 }
 
 // Pitfall 8: a voter of the old half alone counts there, and its own vote does not count as one of

@@ -7,28 +7,8 @@
 namespace cairn::raft {
 namespace {
 
-Config careful() {
-  Config config;
-  config.check_quorum = config.pre_vote = true;
-  return config;
-}
-
-ConfChangeV2 change(std::string_view text) {
-  ConfChangeV2 result;
-  result.changes = parse_conf_changes(text).value();
-  return result;
-}
-
-Message message_from(uint64_t from, uint64_t to, MessageType type, uint64_t term) {
-  return {.type = type, .to = NodeId(to), .from = NodeId(from), .term = Term(term)};
-}
-
 Entry entry(uint64_t term, uint64_t index) {
   return {.term = Term(term), .index = LogIndex(index), .head = {}, .payload = {}};
-}
-
-void work_off(TestGroup& group, uint64_t id) {
-  while (group[id].has_ready()) group.handle_ready(group.node(id));
 }
 
 // Delivers what is on its way to `id`, and drops the rest.
@@ -98,16 +78,16 @@ TEST(Pitfall2, ANewLeaderChangesNothingBeforeItHasAppliedTheChangesThatItFound) 
   TestGroup group(3);
   group.elect(1);
   ASSERT_TRUE(group[1].propose_conf_change(change("l4")).ok());
-  work_off(group, 1);
+  group.work_off(1);
   deliver_only(group, 2);  // 2 has the change; nobody knows
-  work_off(group, 2);
+  group.work_off(2);
   group.in_flight().clear();
   group.isolate(1);
   group[2].campaign();
   for (int i = 0; i < 3 && !group[2].is_leader(); ++i) {
-    work_off(group, 2);
+    group.work_off(2);
     deliver_only(group, 3);
-    work_off(group, 3);
+    group.work_off(3);
     deliver_only(group, 2);
   }
   ASSERT_TRUE(group[2].is_leader());
@@ -126,7 +106,7 @@ TEST(Pitfall3, AChangeThatIsHalfWayLeavesSomebodyToLead) {
       group.elect(1);
       ASSERT_TRUE(group[1].propose_conf_change(change(members)).ok());
       for (size_t left = delivered_count; left > 0;) {
-        for (uint64_t id : {1, 2, 3, 4}) work_off(group, id);
+        for (uint64_t id : {1, 2, 3, 4}) group.work_off(id);
         if (group.in_flight().empty()) break;
         for (Message& message : std::exchange(group.in_flight(), {})) {
           if (left == 0) break;
@@ -159,11 +139,11 @@ TEST(Pitfall3, ALeaderThatLeavesGathersNothingThatOthersWouldLack) {
   group.elect(1);
   ASSERT_TRUE(group[1].propose_conf_change(change("r1")).ok());
   EXPECT_EQ(group[1].propose(Buffer::copy_of("late")).code(), Errc::kUnavailable);
-  work_off(group, 1);
+  group.work_off(1);
   deliver_only(group, 2);
-  work_off(group, 2);
+  group.work_off(2);
   deliver_only(group, 1);
-  work_off(group, 1);
+  group.work_off(1);
   ASSERT_EQ(to_string(group[1].config()), "voters=(2)");
   ASSERT_EQ(group[1].role(), Role::kFollower);
   group.in_flight().clear();  // 2 does not hear of it
@@ -182,17 +162,17 @@ TEST(Pitfall3, ANewLeaderThatFindsItsOwnRemovalHoldsProposalsToo) {
   TestGroup group(3, config);
   group.elect(1);
   ASSERT_TRUE(group[1].propose_conf_change(change("r2")).ok());
-  work_off(group, 1);
+  group.work_off(1);
   deliver_only(group, 2);
-  work_off(group, 2);
+  group.work_off(2);
   group.in_flight().clear();
   group.isolate(1);
   for (int i = 0; i < 30; ++i) group[3].tick();  // its lease runs out
   group[2].campaign();
   for (int i = 0; i < 6 && !group[2].is_leader(); ++i) {
-    work_off(group, 2);
+    group.work_off(2);
     deliver_only(group, 3);
-    work_off(group, 3);
+    group.work_off(3);
     deliver_only(group, 2);
   }
   ASSERT_TRUE(group[2].is_leader());
@@ -345,7 +325,7 @@ TEST(Pitfall30, ASnapshotIsSentOnlyForEntriesThatAreGoneAndOnce) {
       group[1].report_unreachable(NodeId(3));
       Message answer = message_from(3, 1, MessageType::kHeartbeatResponse, group[1].term().value());
       CHECK(group[1].step(answer).ok());
-      work_off(group, 1);
+      group.work_off(1);
       for (const Message& m : std::exchange(group.in_flight(), {})) {
         count += m.to == NodeId(3) && m.type == type;
       }

@@ -23,7 +23,11 @@ Status Raft::propose(Message message) {
     if (entry.type != EntryType::kNormal) check_proposed_conf_change(entry, index);
   }
   if (!append_entries(std::move(message.entries))) return dropped();
-  broadcast_append();
+  if (batch_appends_) {
+    appends_due_ = true;
+  } else {
+    broadcast_append();
+  }
   return ok();
 }
 
@@ -64,9 +68,20 @@ bool Raft::append_entries(Entries entries) {
   }
   CHECK(log_.append(std::move(entries)) == index);
   trace("append");
-  // The leader's own acknowledgment, delivered once the entries are durable here.
-  send({.type = MessageType::kAppendResponse, .to = id_, .index = index});
+  acknowledge_own(index);
   return true;
+}
+
+// The leader's own acknowledgment, delivered once the entries are durable here.
+void Raft::acknowledge_own(LogIndex index) {
+  if (batch_appends_ && !messages_after_append_.empty()) {
+    Message& last = messages_after_append_.back();
+    if (last.type == MessageType::kAppendResponse && last.to == id_ && last.term == term_) {
+      last.index = index;
+      return;
+    }
+  }
+  send({.type = MessageType::kAppendResponse, .to = id_, .index = index});
 }
 
 // The first proposal passes whatever its size, and so do those that weigh nothing.

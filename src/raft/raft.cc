@@ -30,6 +30,7 @@ Raft::Raft(const Config& config)
       disable_conf_change_validation_(config.disable_conf_change_validation),
       step_down_on_removal_(config.step_down_on_removal),
       hold_proposals_on_removal_(config.hold_proposals_on_removal),
+      batch_appends_(config.batch_appends),
       read_only_option_(config.read_only_option),
       priority_(config.priority),
       log_(*config.storage, config.committed_size_per_ready_max),
@@ -137,6 +138,7 @@ void Raft::reset(Term term) {
   randomized_election_timeout_ =
       election_timeout_ + static_cast<uint32_t>(rng_.below(election_timeout_));
   abort_transfer();
+  appends_due_ = false;
   tracker_.reset_votes();
   const LogIndex last = log_.last_index();
   for (auto& [id, progress] : tracker_.progress) {

@@ -136,6 +136,7 @@ class Raft {
   Status propose(Message message);
   void check_proposed_conf_change(Entry& entry, LogIndex index);
   bool append_entries(Entries entries);
+  void acknowledge_own(LogIndex index);
   bool increase_uncommitted(uint64_t bytes);
   void reduce_uncommitted(uint64_t bytes);
   bool maybe_commit();
@@ -143,6 +144,8 @@ class Raft {
 
   // replication.cc
   void broadcast_append();
+  void send_due_appends();
+  void send_what_is_due(NodeId to, Progress& progress);
   void broadcast_heartbeat();
   void broadcast_heartbeat(uint64_t read_sequence);
   void send_append(NodeId to, Progress& progress) { maybe_send_append(to, progress, true); }
@@ -244,6 +247,7 @@ class Raft {
   const bool disable_conf_change_validation_;
   const bool step_down_on_removal_;
   const bool hold_proposals_on_removal_;
+  const bool batch_appends_;
   const ReadOnlyOption read_only_option_;
 
   // Durable: see HardState.
@@ -282,6 +286,8 @@ class Raft {
   std::vector<ReadState> read_states_;           ///< for the next Ready
 
   LogIndex traced_commit_;  ///< what the trace has told of the commit index
+
+  bool appends_due_ = false;  ///< with batch_appends_: the next Ready sends what followers lack
 
   std::vector<Message> messages_;  ///< for the next Ready; may leave at once
   /// For the next Ready; claim durability, so they leave once the unstable state is written.

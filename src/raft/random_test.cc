@@ -46,6 +46,7 @@ class World {
     config_.check_quorum = rng_.chance(0.7);
     config_.pre_vote = rng_.chance(0.7);
     config_.step_down_on_removal = rng_.chance(0.5);
+    config_.batch_appends = rng_.chance(0.5);
     config_.inflight_messages_max = rng_.between(1, 8);
     config_.size_per_message_max = rng_.between(1, 200);
     config_.committed_size_per_ready_max = rng_.between(1, 200);

@@ -170,6 +170,7 @@ Status RawNode::step(Message message) {
 bool RawNode::has_ready() const {
   const Raft& raft = *raft_;
   if (!raft.messages_.empty() || !raft.messages_after_append_.empty()) return true;
+  if (raft.appends_due_) return true;
   if (raft.soft_state() != previous_soft_state_) return true;
   const HardState hard_state = raft.hard_state();
   if (!hard_state.empty() && hard_state != previous_hard_state_) return true;
@@ -182,6 +183,7 @@ Ready RawNode::ready() {
   Raft& raft = *raft_;
   Log& log = raft.log_;
   CHECK(steps_on_advance_.empty(), "advance() comes between two ready()");
+  raft.send_due_appends();
   Ready ready;
   ready.entries = log.next_unstable_entries();
   ready.committed_entries = log.next_committed_entries(allow_unstable_apply());

@@ -10,17 +10,6 @@ namespace {
 
 using Texts = std::vector<std::string>;
 
-Config careful() {
-  Config config;
-  config.check_quorum = true;
-  config.pre_vote = true;
-  return config;
-}
-
-Message message_from(uint64_t from, uint64_t to, MessageType type, uint64_t term) {
-  return {.type = type, .to = NodeId(to), .from = NodeId(from), .term = Term(term)};
-}
-
 TEST(RawNode, ReplicatesWhatIsProposed) {
   TestGroup group(3);
   group.elect(1);
@@ -157,6 +146,61 @@ TEST(RawNode, ProposalsBeyondTheLimitOfUncommittedBytesAreRefused) {
   EXPECT_EQ(group.node(2).applied.size(), 1U);
   EXPECT_TRUE(group.propose(1, std::string(500, 'z')));  // one alone always passes
   EXPECT_EQ(group.node(3).applied.size(), 2U);
+}
+
+TEST(BatchedAppends, ProposalsBetweenTwoReadysShareOneAppendToEachFollower) {
+  Config config;
+  config.batch_appends = true;
+  TestGroup group(3, config);
+  group.elect(1);
+  for (const char* text : {"a", "b", "c"})
+    ASSERT_TRUE(group[1].propose(Buffer::copy_of(text)).ok());
+  const Ready ready = group[1].ready();
+  ASSERT_EQ(ready.messages.size(), 2u);
+  for (const Message& message : ready.messages) {
+    EXPECT_EQ(message.type, MessageType::kAppend);
+    EXPECT_EQ(message.entries.size(), 3u) << "to " << message.to.value();
+  }
+  EXPECT_FALSE(group[1].has_ready());
+}
+
+TEST(BatchedAppends, NewsOfACommitTravelsWithTheNextEntries) {
+  Config config;
+  config.batch_appends = true;
+  TestGroup group(3, config);
+  group.elect(1);
+  ASSERT_TRUE(group[1].propose(Buffer::copy_of("a")).ok());
+  group.handle_ready(group.node(1));
+  for (Message& append : std::exchange(group.in_flight(), {})) {
+    const NodeId to = append.to;
+    ASSERT_TRUE(group[to.value()].step(std::move(append)).ok());
+    group.handle_ready(group.node(to.value()));
+  }
+  const LogIndex last = group[1].last_index();
+  for (Message& answer : std::exchange(group.in_flight(), {})) {
+    ASSERT_TRUE(group[1].step(std::move(answer)).ok());
+  }
+  ASSERT_TRUE(group[1].propose(Buffer::copy_of("b")).ok());
+  group.handle_ready(group.node(1));
+  ASSERT_EQ(group.in_flight().size(), 2u);
+  for (const Message& append : group.in_flight()) {
+    EXPECT_EQ(append.commit, last);
+    EXPECT_EQ(append.entries.size(), 1u);
+  }
+  group.settle();
+  for (uint64_t id : {1, 2, 3}) EXPECT_EQ(group.node(id).applied, (Texts{"a", "b"})) << id;
+}
+
+TEST(BatchedAppends, ALeaderThatStepsDownOwesNothing) {
+  Config config;
+  config.batch_appends = true;
+  TestGroup group(3, config);
+  group.elect(1);
+  ASSERT_TRUE(group[1].propose(Buffer::copy_of("a")).ok());
+  ASSERT_TRUE(group[1].step(message_from(2, 1, MessageType::kHeartbeat, 9)).ok());
+  for (const Message& message : group[1].ready().messages) {
+    EXPECT_NE(message.type, MessageType::kAppend);
+  }
 }
 
 TEST(RawNode, AWindowInBytesHoldsAppendsBack) {

@@ -9,6 +9,20 @@ void Raft::broadcast_append() {
   }
 }
 
+// With batch_appends, before a Ready.
+void Raft::send_due_appends() {
+  if (!std::exchange(appends_due_, false) || role_ != Role::kLeader) return;
+  for (auto& [id, progress] : tracker_.progress) {
+    if (id != id_) send_what_is_due(id, progress);
+  }
+}
+
+void Raft::send_what_is_due(NodeId to, Progress& progress) {
+  // Without entries only for news of what is committed.
+  bool is_wanted = progress.can_bump_commit(log_.committed());
+  while (maybe_send_append(to, progress, is_wanted)) is_wanted = false;
+}
+
 void Raft::broadcast_heartbeat() {
   broadcast_heartbeat(reads_.last_pending());
 }
@@ -130,7 +144,10 @@ void Raft::take_append_response(const Message& message, Progress& progress) {
       progress.inflights.free_up_to(message.index);
       break;
   }
-  if (maybe_commit()) {
+  if (batch_appends_) {
+    if (maybe_commit()) release_early_reads();
+    appends_due_ = true;
+  } else if (maybe_commit()) {
     release_early_reads();
     broadcast_append();
   } else if (message.from != id_ && progress.can_bump_commit(log_.committed())) {
@@ -138,7 +155,7 @@ void Raft::take_append_response(const Message& message, Progress& progress) {
     send_append(message.from, progress);
   }
   // The window has opened: fill it.
-  if (message.from != id_) {
+  if (message.from != id_ && !batch_appends_) {
     while (maybe_send_append(message.from, progress, false)) {
     }
   }

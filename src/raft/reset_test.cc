@@ -6,16 +6,6 @@
 namespace cairn::raft {
 namespace {
 
-Config careful() {
-  Config config;
-  config.check_quorum = config.pre_vote = true;
-  return config;
-}
-
-std::string config_of(TestGroup& group, uint64_t id) {
-  return to_string(group[id].config());
-}
-
 // Ticks `id`, cut off, until it knows of no leader.
 void forget_leader(TestGroup& group, uint64_t id) {
   for (int i = 0; i < 50 && !group[id].leader().is_none(); ++i) group.tick(id);
@@ -32,7 +22,7 @@ TEST(Reset, ALoneSurvivorServesAndGrowsAgain) {
   ASSERT_TRUE(group[3].reset_configuration({NodeId(3)}, {}).ok());
   group.settle();
   ASSERT_TRUE(group[3].is_leader());
-  EXPECT_EQ(config_of(group, 3), "voters=(3)");
+  EXPECT_EQ(group.config_of(3), "voters=(3)");
   EXPECT_TRUE(group.propose(3, "goes on"));
   EXPECT_EQ(group.node(3).applied, (std::vector<std::string>{"kept", "goes on"}));
 }
@@ -54,7 +44,7 @@ TEST(Reset, RefusesWhatWouldNotHelp) {
   EXPECT_TRUE(refuses({NodeId(3)}, {NodeId(3)}));
   EXPECT_TRUE(refuses({NodeId(3), NodeId()}, {}));
   EXPECT_EQ(group[3].term(), term);
-  EXPECT_EQ(config_of(group, 3), "voters=(1 2 3)");
+  EXPECT_EQ(group.config_of(3), "voters=(1 2 3)");
 }
 
 TEST(Reset, MembersThatAreLeftOutCannotComeBackAndLearnNothing) {
@@ -86,7 +76,7 @@ TEST(Reset, MembersThatAreLeftOutCannotComeBackAndLearnNothing) {
     for (uint64_t id : {4, 5}) {
       EXPECT_GE(group[id].term(), Term(kTermsPerGeneration));
       EXPECT_EQ(group.node(id).applied, (std::vector<std::string>{"new"}));
-      EXPECT_EQ(config_of(group, id), "voters=(4 5)");
+      EXPECT_EQ(group.config_of(id), "voters=(4 5)");
     }
     EXPECT_TRUE(group.propose(4, "newer"));
     EXPECT_EQ(group.node(5).applied.size(), 2U);
@@ -103,13 +93,13 @@ TEST(Reset, OutlivesARestartFromTheMomentItIsWritten) {
   group.settle();  // written, and not committed: 5 does not hear
   ASSERT_FALSE(group[4].is_leader());
   group.start(NodeId(4));
-  EXPECT_EQ(config_of(group, 4), "voters=(4 5) learners=(6)");
+  EXPECT_EQ(group.config_of(4), "voters=(4 5) learners=(6)");
   forget_leader(group, 5);
   group.heal();
   for (uint64_t id : {1, 2, 3}) group.isolate(id);
   group.tick(4, 60);
   ASSERT_TRUE(group[4].is_leader());
-  EXPECT_EQ(config_of(group, 5), "voters=(4 5) learners=(6)");
+  EXPECT_EQ(group.config_of(5), "voters=(4 5) learners=(6)");
 }
 
 // The one mistake that the operator must not make: both survivors are told to go on.
@@ -162,7 +152,7 @@ TEST(Reset, IsAChangeLikeAnyOtherForAMemberThatOnlyReceivedIt) {
   ASSERT_TRUE(has_it);
   while (group[5].has_ready()) group.handle_ready(group.node(5));
   group.start(NodeId(5));
-  EXPECT_EQ(config_of(group, 5), "voters=(1 2 3 4 5)");
+  EXPECT_EQ(group.config_of(5), "voters=(1 2 3 4 5)");
 }
 
 TEST(Reset, OverridesChangesThatItFoundInTheLog) {
@@ -183,7 +173,7 @@ TEST(Reset, OverridesChangesThatItFoundInTheLog) {
   group.settle();
   ASSERT_TRUE(group[4].is_leader());
   EXPECT_GT(group[4].applied(), changed_at);  // committed with the rest of the log
-  EXPECT_EQ(config_of(group, 4), "voters=(4)");
+  EXPECT_EQ(group.config_of(4), "voters=(4)");
   for (const ConfState& state : group.node(4).configurations) {
     EXPECT_EQ(state.voters, std::vector<NodeId>{NodeId(4)});
   }
@@ -200,7 +190,7 @@ TEST(Reset, ThatCannotCommitIsDoneAgainDifferently) {
   ASSERT_TRUE(group[4].reset_configuration({NodeId(4)}, {}).ok());
   group.settle();
   ASSERT_TRUE(group[4].is_leader());
-  EXPECT_EQ(config_of(group, 4), "voters=(4)");
+  EXPECT_EQ(group.config_of(4), "voters=(4)");
   EXPECT_GE(group[4].term(), Term(2 * kTermsPerGeneration));
   EXPECT_EQ(group[4].committed(), group[4].last_index());
 }

@@ -12,6 +12,24 @@
 
 namespace cairn::raft {
 
+/// As the members of a real group are configured.
+inline Config careful() {
+  Config config;
+  config.check_quorum = config.pre_vote = true;
+  return config;
+}
+
+/// From words such as "v4 l2 r1": see parse_conf_changes().
+inline ConfChangeV2 change(std::string_view text) {
+  ConfChangeV2 result;
+  result.changes = parse_conf_changes(text).value();
+  return result;
+}
+
+inline Message message_from(uint64_t from, uint64_t to, MessageType type, uint64_t term) {
+  return {.type = type, .to = NodeId(to), .from = NodeId(from), .term = Term(term)};
+}
+
 class TestGroup {
  public:
   struct Node {
@@ -114,6 +132,12 @@ class TestGroup {
     }
     node.raw->advance();
   }
+
+  /// Until the node has nothing to do of its own.
+  void work_off(uint64_t id) {
+    while ((*this)[id].has_ready()) handle_ready(node(id));
+  }
+  std::string config_of(uint64_t id) { return to_string((*this)[id].config()); }
 
   std::vector<Message>& in_flight() { return in_flight_; }
 
