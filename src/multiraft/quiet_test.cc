@@ -196,32 +196,31 @@ TEST(Quiet, AFollowerThatIsCutOffWhileTheGroupGoesQuietIsCaughtUp) {
   EXPECT_EQ(follower.ledger().values, std::vector<std::string>{"unseen"});
 }
 
-TEST(Quiet, ALeaderThatIsHeardAndDoesNotHearGivesUp) {
+/// Of the links between the leader and the others those of one direction fail: another leads, and
+/// all agree once they are back.
+void expect_replaced(bool leader_is_deaf) {
   TestBed bed;
   bed.create();
-  Member& deaf = bed.wait_leader();
+  Member& old = bed.wait_leader();
   bed.world.run_for(5s);
   for (auto& m : bed.members) {
-    if (m.get() != &deaf) bed.world.fabric().cut(m->machine(), deaf.machine());
+    if (m.get() == &old) continue;
+    auto& from = leader_is_deaf ? m->machine() : old.machine();
+    auto& to = leader_is_deaf ? old.machine() : m->machine();
+    bed.world.fabric().cut(from, to);
   }
-  Member& fresh = bed.wait_leader(20s, kGroup, &deaf);
+  Member& fresh = bed.wait_leader(20s, kGroup, &old);
   EXPECT_TRUE(bed.apply(fresh, "on").ok());
   bed.world.fabric().heal_all();
   EXPECT_TRUE(bed.converges(20s));
 }
 
+TEST(Quiet, ALeaderThatIsHeardAndDoesNotHearGivesUp) {
+  expect_replaced(true);
+}
+
 TEST(Quiet, ALeaderThatHearsAndIsNotHeardIsReplaced) {
-  TestBed bed;
-  bed.create();
-  Member& mute = bed.wait_leader();
-  bed.world.run_for(5s);
-  for (auto& m : bed.members) {
-    if (m.get() != &mute) bed.world.fabric().cut(mute.machine(), m->machine());
-  }
-  Member& fresh = bed.wait_leader(20s, kGroup, &mute);
-  EXPECT_TRUE(bed.apply(fresh, "on").ok());
-  bed.world.fabric().heal_all();
-  EXPECT_TRUE(bed.converges(20s));
+  expect_replaced(false);
 }
 
 TEST(Quiet, AFollowerThatAloneDoesNotHearTheLeaderDeposesNobody) {
