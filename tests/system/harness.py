@@ -57,6 +57,12 @@ class Cluster:
             self.close(keep=True)  # the logs tell why
             raise
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failure):
+        self.close(keep=failure[0] is not None)
+
     def cairn(self, *arguments, **kwargs):
         return run([CAIRN, *arguments, "--dir", self.dir], **kwargs)
 
@@ -99,6 +105,13 @@ class Cluster:
 
     def wait_healthy(self, timeout=40):
         wait_until(lambda: self.status()["health"] == "ok", "health is ok", timeout)
+
+    def wait_settled(self, timeout=180):
+        """Until no replica and no leader is on its way anywhere: what the schedulers do is done."""
+        wait_until(lambda: not self.operators(), "nothing is under way", timeout, every=1)
+
+    def operators(self):
+        return json.loads(self.cairn("operator", "list", "--json").stdout)["operators"]
 
     def verify_replicas(self):
         """All replicas of all chunks hold the same, each block matching its checksum."""

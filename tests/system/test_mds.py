@@ -32,7 +32,7 @@ def test_the_active_mds_is_killed():
                 killed_at, first = time.monotonic(), None
                 # Each of these has to end well, whoever it meets; the first tells the failover.
                 while time.monotonic() < killed_at + 3:
-                    cluster.cairn("volume", "create", f"v{made}", "1G")
+                    cluster.cairn("volume", "create", f"v{made}", "--size", "1G")
                     made += 1
                     first = first or time.monotonic() - killed_at
                 longest = max(longest, first)
@@ -58,7 +58,7 @@ def test_a_dump_is_loaded_into_a_new_group():
     """dump beside a running MDS; a rotten dump is refused; a load gives the same dump again."""
     with Cluster("--mds", "3", "--copysets-per-chunkserver", "5") as cluster, \
             tempfile.TemporaryDirectory() as work:
-        cluster.cairn("volume", "create", "precious", "1G")
+        cluster.cairn("volume", "create", "precious", "--size", "1G")
         data = os.path.join(cluster.dir, active_of(cluster))
         first, second = os.path.join(work, "first"), os.path.join(work, "second")
         run([CAIRN, "meta", "dump", "--data", data, first])

@@ -76,6 +76,7 @@ def test_replicas_move_under_load():
             load.stop()
         expect(out["errors"] == 0, out)
         print(f"    {out['iops']:.0f} IOPS meanwhile, the longest took {out['max_us'] / 1e3:.0f} ms")
+        cluster.wait_settled()  # the schedulers spread replicas over the new one as well
         cluster.verify_replicas()
 
 
