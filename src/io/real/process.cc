@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <sstream>
 
 #include "io/real/unique_fd.h"
@@ -119,18 +120,24 @@ std::string own_program() {
   return std::filesystem::read_symlink("/proc/self/exe", ignored).string();
 }
 
+// Below the ports that the kernel gives to outgoing connections: one of those could have it before
+// its server listens.
 Result<uint16_t> free_port() {
-  UniqueFd socket_fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  if (socket_fd.get() < 0 ||
-      ::bind(socket_fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::getsockname(socket_fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    return failed("no free port on 127.0.0.1", errno);
+  constexpr uint16_t kFirst = 20'000, kCount = 10'000;
+  static uint16_t next = static_cast<uint16_t>(std::random_device()() % kCount);
+  for (uint16_t tried = 0; tried < kCount; ++tried) {
+    const uint16_t port = kFirst + next++ % kCount;  // never the same one twice in a row
+    UniqueFd socket_fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (socket_fd.get() < 0) return failed("no socket for a port on 127.0.0.1", errno);
+    if (::bind(socket_fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
+      return port;
+    }
   }
-  return ntohs(address.sin_port);
+  return failed("no free port on 127.0.0.1", EADDRINUSE);
 }
 
 bool is_terminal() {

@@ -38,7 +38,7 @@ struct ProcessUsage {
 ProcessUsage own_usage();
 /// The path of the program that is running.
 std::string own_program();
-/// A port of 127.0.0.1 that nobody listens on now.
+/// A port of 127.0.0.1 that nobody listens on now; another one with each call. One thread.
 Result<uint16_t> free_port();
 /// Whether standard output is a terminal.
 bool is_terminal();
