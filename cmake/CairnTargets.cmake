@@ -1,20 +1,31 @@
 # One target a folder: cairn_library(NAME DEPS ...) compiles every *.cc below the folder into a
 # static library, and every *_test.cc into one test program NAME_test.
 
-# Standard headers that nearly every file needs; one precompiled header serves all targets.
+# Precompiled headers, one for each kind of target: what nearly every file of that kind needs, and
+# what costs its compiler most.
 set(CAIRN_PCH <algorithm> <array> <bit> <chrono> <coroutine> <cstdint> <cstring> <deque>
     <functional> <map> <memory> <optional> <span> <string> <string_view> <unordered_map> <utility>
     <variant> <vector>)
+set(CAIRN_PCH_test ${CAIRN_PCH} <gmock/gmock.h> <gtest/gtest.h>)
+set(CAIRN_PCH_test_DEPS GTest::gmock)
+set(CAIRN_PCH_cli ${CAIRN_PCH} <CLI/CLI.hpp> <nlohmann/json.hpp>)
 
+# cairn_precompile(TARGET [test|cli])
 function(cairn_precompile target)
-  if(NOT TARGET cairn_pch)
-    file(WRITE ${CMAKE_BINARY_DIR}/pch.cc "")
-    add_library(cairn_pch OBJECT ${CMAKE_BINARY_DIR}/pch.cc)
-    target_compile_options(cairn_pch PRIVATE -Xclang -fno-pch-timestamp)
-    target_precompile_headers(cairn_pch PRIVATE ${CAIRN_PCH})
+  set(suffix "")
+  if(ARGC GREATER 1)
+    set(suffix _${ARGV1})
+  endif()
+  set(pch cairn_pch${suffix})
+  if(NOT TARGET ${pch})
+    file(WRITE ${CMAKE_BINARY_DIR}/${pch}.cc "")
+    add_library(${pch} OBJECT ${CMAKE_BINARY_DIR}/${pch}.cc)
+    target_compile_options(${pch} PRIVATE -Xclang -fno-pch-timestamp)
+    target_link_libraries(${pch} PRIVATE ${CAIRN_PCH${suffix}_DEPS})
+    target_precompile_headers(${pch} PRIVATE ${CAIRN_PCH${suffix}})
   endif()
   target_compile_options(${target} PRIVATE -Xclang -fno-pch-timestamp)
-  target_precompile_headers(${target} REUSE_FROM cairn_pch)
+  target_precompile_headers(${target} REUSE_FROM ${pch})
 endfunction()
 
 function(cairn_test name)
@@ -22,13 +33,15 @@ function(cairn_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
-  cairn_precompile(${name})
+  # A third of the compiler's time; what tests need of speed and backtraces is in the libraries.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1 -g0>)
+  cairn_precompile(${name} test)
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
   set_tests_properties(${name} PROPERTIES TIMEOUT 600)
 endfunction()
 
 function(cairn_library name)
-  cmake_parse_arguments(ARG "" "" "DEPS;TEST_DEPS;EXCLUDE" ${ARGN})
+  cmake_parse_arguments(ARG "" "PCH" "DEPS;TEST_DEPS;EXCLUDE" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   if(ARG_EXCLUDE)
     list(FILTER sources EXCLUDE REGEX "${ARG_EXCLUDE}")
@@ -40,7 +53,7 @@ function(cairn_library name)
     add_library(${name} STATIC ${sources})
     target_include_directories(${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src>)
     target_link_libraries(${name} PUBLIC ${ARG_DEPS})
-    cairn_precompile(${name})
+    cairn_precompile(${name} ${ARG_PCH})
   else()
     add_library(${name} INTERFACE)
     target_include_directories(${name} INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src>)
