@@ -108,9 +108,14 @@ io::Task<Result<wire::OpenSessionReply>> Cluster::open_session(wire::OpenSession
                                                                Duration wait) {
   const Instant wait_until = env_.clock.now() + wait;
   for (;;) {
+    const auto seen = CO_TRY(co_await stat_volume(request.name()));
+    request.set_fence_seen(seen.fence());
     auto reply = co_await shared_->mds.call<wire::OpenSessionReply>(wire::Method::kOpenSession,
                                                                     request, deadline());
-    if (reply.ok() || reply.code() != Errc::kAlreadyExists) co_return reply;
+    // Whoever waits for others to close it may see the fence move meanwhile; force is used once.
+    const bool is_held = !reply.ok() && (reply.code() == Errc::kAlreadyExists ||
+                                         (reply.code() == Errc::kStaleFence && !request.force()));
+    if (!is_held) co_return reply;
     const Instant now = env_.clock.now();
     if (now >= wait_until) co_return reply;
     co_await env_.clock.sleep(std::min(kOpenRetryInterval, wait_until - now));

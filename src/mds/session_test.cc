@@ -25,9 +25,20 @@ class SessionTest : public MdsTest {
   Result<wire::OpenSessionReply> open(uint64_t session,
                                       wire::SessionMode mode = wire::SESSION_EXCLUSIVE,
                                       bool force = false) {
+    return open_having_seen(fence_now(), session, mode, force);
+  }
+  Result<wire::OpenSessionReply> open_having_seen(uint64_t fence, uint64_t session,
+                                                  wire::SessionMode mode, bool force) {
     auto open = request(session, mode);
     open.set_force(force);
+    open.set_fence_seen(fence);
     return call<wire::OpenSessionReply>(wire::Method::kOpenSession, open, 30s);
+  }
+  uint64_t fence_now() {
+    wire::StatVolumeRequest stat;
+    stat.set_name("v");
+    const auto reply = call<wire::StatVolumeReply>(wire::Method::kStatVolume, stat);
+    return reply.ok() ? reply->volume().fence() : 0;
   }
   Status renew(uint64_t session, uint64_t fence, wire::SessionMode mode = wire::SESSION_EXCLUSIVE) {
     wire::RenewSessionRequest renewal;
@@ -75,6 +86,22 @@ class SessionTest : public MdsTest {
 
   uint64_t volume_ = 0;
 };
+
+TEST_F(SessionTest, ALateCopyOfAForcedOpenTakesNothingFromThePresentOwner) {
+  ASSERT_EQ(open(1).value().fence(), 1u);
+  ASSERT_EQ(open(2, wire::SESSION_EXCLUSIVE, true).value().fence(), 2u);
+  ASSERT_TRUE(close(2).ok());
+  ASSERT_EQ(open(3).code(), Errc::kOk);
+  const uint64_t fence = fence_now();
+  EXPECT_EQ(open_having_seen(1, 2, wire::SESSION_EXCLUSIVE, true).code(), Errc::kStaleFence);
+  EXPECT_EQ(fence_now(), fence);
+  EXPECT_TRUE(renew(3, fence).ok());
+}
+
+TEST_F(SessionTest, ARepeatedOpenThatHasSeenTheFormerFenceFindsItsSession) {
+  ASSERT_EQ(open_having_seen(0, 1, wire::SESSION_EXCLUSIVE, false).value().fence(), 1u);
+  EXPECT_EQ(open_having_seen(0, 1, wire::SESSION_EXCLUSIVE, false).value().fence(), 1u);
+}
 
 TEST_F(SessionTest, AnExclusiveOpenReturnsWhenEveryCopysetOfTheVolumeHasOrderedItsFence) {
   EXPECT_EQ(open(1).value().fence(), 1u);

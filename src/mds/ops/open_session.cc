@@ -31,6 +31,12 @@ Error held_by(const Context& mds, const wire::VolumeRecord& volume, const Sessio
                    " ms unless it is renewed), or take it away with --force");
 }
 
+Error taken_meanwhile(const std::string& volume) {
+  return error(Errc::kStaleFence, "volume '" + volume +
+                                      "' was taken by another client while it was opened; " +
+                                      "open it again if it is yours to take");
+}
+
 /// Begins the session, or finds it where an earlier try has begun it.
 io::Task<Result<wire::SessionRecord>> begin_session(Context& mds,
                                                     const wire::OpenSessionRequest* request) {
@@ -48,6 +54,9 @@ io::Task<Result<wire::SessionRecord>> begin_session(Context& mds,
   const OpenPlan plan =
       plan_open(sessions, *request, mds.started_at, mds.env.clock.now(), mds.options);
   if (plan.refused_by) co_return held_by(mds, *volume, *plan.refused_by);
+  if (plan.raises_fence && request->fence_seen() != volume->info().fence()) {
+    co_return taken_meanwhile(request->name());
+  }
   if (sessions.size() - plan.displaced.size() >= mds.options.limits.sessions_per_volume_max) {
     co_return error(Errc::kNoSpace, "volume '" + request->name() + "' has " +
                                         std::to_string(sessions.size()) +
@@ -88,8 +97,7 @@ io::Task<Result<wire::OpenSessionReply>> open_session(Context& mds,
   const bool is_there = record != nullptr && found != mds.state.sessions.end() &&
                         found->second.contains(SessionId(session.id()));
   if (!is_there || record->info().fence() != session.fence()) {
-    co_return error(Errc::kStaleFence, "volume '" + request.name() +
-                                           "' was taken by another client while it was opened");
+    co_return taken_meanwhile(request.name());
   }
   // The lease counts from the answer: to order the fence may have taken long.
   found->second.at(SessionId(session.id())).renewed_at = mds.env.clock.now();
