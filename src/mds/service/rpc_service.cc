@@ -7,6 +7,25 @@ namespace cairn::mds {
 
 namespace {
 
+template <class Operation>
+struct OperationTraits;
+
+/// One that may write, and so waits.
+template <class RequestType, class ReplyType>
+struct OperationTraits<io::Task<Result<ReplyType>> (*)(Context&, RequestType)> {
+  using Request = RequestType;
+  using Reply = ReplyType;
+  static constexpr bool kWaits = true;
+};
+
+/// One that looks at the state alone.
+template <class RequestType, class ReplyType>
+struct OperationTraits<Result<ReplyType> (*)(Context&, const RequestType&)> {
+  using Request = RequestType;
+  using Reply = ReplyType;
+  static constexpr bool kWaits = false;
+};
+
 template <class Reply>
 Result<rpc::Answer<Reply>> answer(Result<Reply> result) {
   if (!result.ok()) return std::move(result).error();
@@ -15,162 +34,54 @@ Result<rpc::Answer<Reply>> answer(Result<Reply> result) {
 
 }  // namespace
 
+template <auto kOperation, class Traits>
+auto RpcService::serve(rpc::Call<typename Traits::Request> call) -> Answer<typename Traits::Reply> {
+  if constexpr (Traits::kWaits) {
+    co_return answer(co_await kOperation(mds_, std::move(call.request)));
+  } else {
+    co_return answer(kOperation(mds_, call.request));
+  }
+}
+
+template <auto kOperation>
+void RpcService::add(rpc::Services& server, wire::Method method) {
+  server.add(method, *this, &RpcService::serve<kOperation, OperationTraits<decltype(kOperation)>>);
+}
+
 void RpcService::add_to(rpc::Services& server) {
   using wire::Method;
   server.add(Method::kPing, *this, &RpcService::ping);
-  server.add(Method::kRegisterChunkserver, *this, &RpcService::register_chunkserver);
-  server.add(Method::kHeartbeat, *this, &RpcService::heartbeat);
-  server.add(Method::kCreateVolume, *this, &RpcService::create_volume);
-  server.add(Method::kListVolumes, *this, &RpcService::list_volumes);
-  server.add(Method::kStatVolume, *this, &RpcService::stat_volume);
-  server.add(Method::kDeleteVolume, *this, &RpcService::delete_volume);
-  server.add(Method::kGetSegment, *this, &RpcService::get_segment);
-  server.add(Method::kGetCopysets, *this, &RpcService::get_copysets);
-  server.add(Method::kOpenSession, *this, &RpcService::open_session);
-  server.add(Method::kRenewSession, *this, &RpcService::renew_session);
-  server.add(Method::kCloseSession, *this, &RpcService::close_session);
-  server.add(Method::kClusterStatus, *this, &RpcService::cluster_status);
-  server.add(Method::kListOperators, *this, &RpcService::list_operators);
-  server.add(Method::kCancelOperator, *this, &RpcService::cancel_operator);
-  server.add(Method::kShowCopyset, *this, &RpcService::show_copyset);
-  server.add(Method::kBalanceLeaders, *this, &RpcService::balance_leaders);
-  server.add(Method::kShowTopology, *this, &RpcService::show_topology);
-  server.add(Method::kPutPool, *this, &RpcService::put_pool);
-  server.add(Method::kRemovePool, *this, &RpcService::remove_pool);
-  server.add(Method::kPutZone, *this, &RpcService::put_zone);
-  server.add(Method::kRemoveZone, *this, &RpcService::remove_zone);
-  server.add(Method::kPutServer, *this, &RpcService::put_server);
-  server.add(Method::kRemoveServer, *this, &RpcService::remove_server);
-  server.add(Method::kSetChunkservers, *this, &RpcService::set_chunkservers);
-  server.add(Method::kRemoveChunkserver, *this, &RpcService::remove_chunkserver);
+  add<ops::register_chunkserver>(server, Method::kRegisterChunkserver);
+  add<ops::heartbeat>(server, Method::kHeartbeat);
+  add<ops::create_volume>(server, Method::kCreateVolume);
+  add<ops::list_volumes>(server, Method::kListVolumes);
+  add<ops::stat_volume>(server, Method::kStatVolume);
+  add<ops::delete_volume>(server, Method::kDeleteVolume);
+  add<ops::get_segment>(server, Method::kGetSegment);
+  add<ops::get_copysets>(server, Method::kGetCopysets);
+  add<ops::open_session>(server, Method::kOpenSession);
+  add<ops::renew_session>(server, Method::kRenewSession);
+  add<ops::close_session>(server, Method::kCloseSession);
+  add<ops::cluster_status>(server, Method::kClusterStatus);
+  add<ops::list_operators>(server, Method::kListOperators);
+  add<ops::cancel_operator>(server, Method::kCancelOperator);
+  add<ops::show_copyset>(server, Method::kShowCopyset);
+  add<ops::balance_leaders>(server, Method::kBalanceLeaders);
+  add<ops::show_topology>(server, Method::kShowTopology);
+  add<ops::put_pool>(server, Method::kPutPool);
+  add<ops::remove_pool>(server, Method::kRemovePool);
+  add<ops::put_zone>(server, Method::kPutZone);
+  add<ops::remove_zone>(server, Method::kRemoveZone);
+  add<ops::put_server>(server, Method::kPutServer);
+  add<ops::remove_server>(server, Method::kRemoveServer);
+  add<ops::set_chunkservers>(server, Method::kSetChunkservers);
+  add<ops::remove_chunkserver>(server, Method::kRemoveChunkserver);
 }
 
 auto RpcService::ping(rpc::Call<wire::PingRequest>) -> Answer<wire::PingReply> {
   wire::PingReply reply;
   reply.set_role("mds");
   co_return answer<wire::PingReply>(std::move(reply));
-}
-
-auto RpcService::register_chunkserver(rpc::Call<wire::RegisterChunkserverRequest> call)
-    -> Answer<wire::RegisterChunkserverReply> {
-  co_return answer(co_await ops::register_chunkserver(mds_, std::move(call.request)));
-}
-
-auto RpcService::heartbeat(rpc::Call<wire::HeartbeatRequest> call) -> Answer<wire::HeartbeatReply> {
-  co_return answer(co_await ops::heartbeat(mds_, std::move(call.request)));
-}
-
-auto RpcService::create_volume(rpc::Call<wire::CreateVolumeRequest> call)
-    -> Answer<wire::CreateVolumeReply> {
-  co_return answer(co_await ops::create_volume(mds_, std::move(call.request)));
-}
-
-auto RpcService::list_volumes(rpc::Call<wire::ListVolumesRequest> call)
-    -> Answer<wire::ListVolumesReply> {
-  co_return answer(ops::list_volumes(mds_, call.request));
-}
-
-auto RpcService::stat_volume(rpc::Call<wire::StatVolumeRequest> call)
-    -> Answer<wire::StatVolumeReply> {
-  co_return answer(ops::stat_volume(mds_, call.request));
-}
-
-auto RpcService::delete_volume(rpc::Call<wire::DeleteVolumeRequest> call)
-    -> Answer<wire::DeleteVolumeReply> {
-  co_return answer(co_await ops::delete_volume(mds_, std::move(call.request)));
-}
-
-auto RpcService::get_segment(rpc::Call<wire::GetSegmentRequest> call)
-    -> Answer<wire::GetSegmentReply> {
-  co_return answer(co_await ops::get_segment(mds_, std::move(call.request)));
-}
-
-auto RpcService::get_copysets(rpc::Call<wire::GetCopysetsRequest> call)
-    -> Answer<wire::GetCopysetsReply> {
-  co_return answer(ops::get_copysets(mds_, call.request));
-}
-
-auto RpcService::open_session(rpc::Call<wire::OpenSessionRequest> call)
-    -> Answer<wire::OpenSessionReply> {
-  co_return answer(co_await ops::open_session(mds_, std::move(call.request)));
-}
-
-auto RpcService::renew_session(rpc::Call<wire::RenewSessionRequest> call)
-    -> Answer<wire::RenewSessionReply> {
-  co_return answer(co_await ops::renew_session(mds_, std::move(call.request)));
-}
-
-auto RpcService::close_session(rpc::Call<wire::CloseSessionRequest> call)
-    -> Answer<wire::CloseSessionReply> {
-  co_return answer(co_await ops::close_session(mds_, std::move(call.request)));
-}
-
-auto RpcService::cluster_status(rpc::Call<wire::ClusterStatusRequest> call)
-    -> Answer<wire::ClusterStatusReply> {
-  co_return answer(ops::cluster_status(mds_, call.request));
-}
-
-auto RpcService::list_operators(rpc::Call<wire::ListOperatorsRequest> call)
-    -> Answer<wire::ListOperatorsReply> {
-  co_return answer(ops::list_operators(mds_, call.request));
-}
-
-auto RpcService::show_copyset(rpc::Call<wire::ShowCopysetRequest> call)
-    -> Answer<wire::ShowCopysetReply> {
-  co_return answer(ops::show_copyset(mds_, call.request));
-}
-
-auto RpcService::cancel_operator(rpc::Call<wire::CancelOperatorRequest> call)
-    -> Answer<wire::CancelOperatorReply> {
-  co_return answer(co_await ops::cancel_operator(mds_, std::move(call.request)));
-}
-
-auto RpcService::balance_leaders(rpc::Call<wire::BalanceLeadersRequest> call)
-    -> Answer<wire::BalanceLeadersReply> {
-  co_return answer(co_await ops::balance_leaders(mds_, std::move(call.request)));
-}
-
-auto RpcService::show_topology(rpc::Call<wire::ShowTopologyRequest> call)
-    -> Answer<wire::ShowTopologyReply> {
-  co_return answer(ops::show_topology(mds_, call.request));
-}
-
-auto RpcService::put_pool(rpc::Call<wire::PutPoolRequest> call) -> Answer<wire::PutPoolReply> {
-  co_return answer(co_await ops::put_pool(mds_, std::move(call.request)));
-}
-
-auto RpcService::remove_pool(rpc::Call<wire::RemovePoolRequest> call)
-    -> Answer<wire::RemovePoolReply> {
-  co_return answer(co_await ops::remove_pool(mds_, std::move(call.request)));
-}
-
-auto RpcService::put_zone(rpc::Call<wire::PutZoneRequest> call) -> Answer<wire::PutZoneReply> {
-  co_return answer(co_await ops::put_zone(mds_, std::move(call.request)));
-}
-
-auto RpcService::remove_zone(rpc::Call<wire::RemoveZoneRequest> call)
-    -> Answer<wire::RemoveZoneReply> {
-  co_return answer(co_await ops::remove_zone(mds_, std::move(call.request)));
-}
-
-auto RpcService::put_server(rpc::Call<wire::PutServerRequest> call)
-    -> Answer<wire::PutServerReply> {
-  co_return answer(co_await ops::put_server(mds_, std::move(call.request)));
-}
-
-auto RpcService::remove_server(rpc::Call<wire::RemoveServerRequest> call)
-    -> Answer<wire::RemoveServerReply> {
-  co_return answer(co_await ops::remove_server(mds_, std::move(call.request)));
-}
-
-auto RpcService::set_chunkservers(rpc::Call<wire::SetChunkserversRequest> call)
-    -> Answer<wire::SetChunkserversReply> {
-  co_return answer(co_await ops::set_chunkservers(mds_, std::move(call.request)));
-}
-
-auto RpcService::remove_chunkserver(rpc::Call<wire::RemoveChunkserverRequest> call)
-    -> Answer<wire::RemoveChunkserverReply> {
-  co_return answer(co_await ops::remove_chunkserver(mds_, std::move(call.request)));
 }
 
 }  // namespace cairn::mds
