@@ -1,14 +1,10 @@
-#include "chunkserver/service.h"
+#include "chunkserver/ops/change_order.h"
 
 namespace cairn::chunkserver {
 
 Answered<wire::PeersReply> ChunkService::add_peer(rpc::Call<wire::AddPeerRequest> call) {
   const wire::AddPeerRequest& request = call.request;
-  ChangeOrder order;
-  order.change.set_copyset(request.copyset());
-  order.change.set_epoch(request.epoch());
-  order.change.set_operator_id(request.operator_id());
-  order.change.set_kind(wire::CHANGE_ADD);
+  ChangeOrder order = order_of(request, wire::CHANGE_ADD);
   order.change.set_target(request.peer().node());
   order.change.set_target_address(request.peer().address());
   co_await context_.learn_addresses({request.peer()});

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "chunkserver/service.h"
+#include "chunkserver/ops/change_order.h"
 
 namespace cairn::chunkserver {
 
@@ -18,11 +18,7 @@ NodeId first_missing(const std::vector<NodeId>& nodes, const std::vector<NodeId>
 Answered<wire::PeersReply> ChunkService::change_peers(rpc::Call<wire::ChangePeersRequest> call) {
   const wire::ChangePeersRequest& request = call.request;
   const CopysetId id(request.copyset());
-  ChangeOrder order;
-  order.change.set_copyset(request.copyset());
-  order.change.set_epoch(request.epoch());
-  order.change.set_operator_id(request.operator_id());
-  order.change.set_kind(wire::CHANGE_REPLACE);
+  ChangeOrder order = order_of(request, wire::CHANGE_REPLACE);
   order.voters = CO_TRY(distinct_nodes(request.peers()));
   co_await context_.learn_addresses({request.peers().begin(), request.peers().end()});
   {

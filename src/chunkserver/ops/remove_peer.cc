@@ -1,14 +1,10 @@
-#include "chunkserver/service.h"
+#include "chunkserver/ops/change_order.h"
 
 namespace cairn::chunkserver {
 
 Answered<wire::PeersReply> ChunkService::remove_peer(rpc::Call<wire::RemovePeerRequest> call) {
   const wire::RemovePeerRequest& request = call.request;
-  ChangeOrder order;
-  order.change.set_copyset(request.copyset());
-  order.change.set_epoch(request.epoch());
-  order.change.set_operator_id(request.operator_id());
-  order.change.set_kind(wire::CHANGE_REMOVE);
+  ChangeOrder order = order_of(request, wire::CHANGE_REMOVE);
   order.change.set_source(request.peer());
   co_return co_await run_change(std::move(order), call.deadline);
 }

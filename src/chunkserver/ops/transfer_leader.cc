@@ -1,15 +1,11 @@
-#include "chunkserver/service.h"
+#include "chunkserver/ops/change_order.h"
 
 namespace cairn::chunkserver {
 
 Answered<wire::PeersReply> ChunkService::transfer_leader(
     rpc::Call<wire::TransferLeaderRequest> call) {
   const wire::TransferLeaderRequest& request = call.request;
-  ChangeOrder order;
-  order.change.set_copyset(request.copyset());
-  order.change.set_epoch(request.epoch());
-  order.change.set_operator_id(request.operator_id());
-  order.change.set_kind(wire::CHANGE_TRANSFER);
+  ChangeOrder order = order_of(request, wire::CHANGE_TRANSFER);
   order.change.set_target(request.peer());
   co_return co_await run_change(std::move(order), call.deadline);
 }
