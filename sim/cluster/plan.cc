@@ -93,11 +93,7 @@ std::string describe(const Plan& plan) {
           describe_rate("slow link", f.slow_link) + describe_rate("reset", f.reset) +
           describe_rate("blackout", f.blackout) + describe_rate("estranged leader", f.estrange) +
           describe_rate("ambush", f.ambush);
-  text += describe_chance("drop", f.frames.drop);
-  text += describe_chance("duplicate", f.frames.duplicate);
-  text += describe_chance("delay", f.frames.delay);
-  if (f.drift_ppm_max > 0) text += " drift " + std::to_string(f.drift_ppm_max) + "ppm";
-  return text;
+  return text + describe_noise(f.frames, f.drift_ppm_max);
 }
 
 }  // namespace cairn::sim

@@ -70,4 +70,12 @@ std::string describe_chance(const char* name, double chance) {
   return std::string(" ") + name + " " + std::to_string(chance * 100).substr(0, 4) + "%";
 }
 
+std::string describe_noise(const FrameFaults& frames, int64_t drift_ppm_max) {
+  std::string text = describe_chance("drop", frames.drop) +
+                     describe_chance("duplicate", frames.duplicate) +
+                     describe_chance("delay", frames.delay);
+  if (drift_ppm_max > 0) text += " drift " + std::to_string(drift_ppm_max) + "ppm";
+  return text;
+}
+
 }  // namespace cairn::sim

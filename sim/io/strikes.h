@@ -50,5 +50,7 @@ class Strikes {
 std::string describe_rate(const char* name, Duration mean);
 /// " NAME 1.25%"; nothing for zero.
 std::string describe_chance(const char* name, double chance);
+/// What is there all the time: frames that go astray, and clocks that run fast or slow.
+std::string describe_noise(const FrameFaults& frames, int64_t drift_ppm_max);
 
 }  // namespace cairn::sim

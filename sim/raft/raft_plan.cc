@@ -162,11 +162,7 @@ std::string describe(const RaftPlan& plan) {
           describe_rate("full disk", f.full_disk) + describe_rate("corruption", f.corruption) +
           describe_rate("snapshot", f.snapshot) + describe_rate("transfer", f.transfer) +
           describe_rate("configuration change", f.conf_change);
-  text += describe_chance("drop", f.frames.drop);
-  text += describe_chance("duplicate", f.frames.duplicate);
-  text += describe_chance("delay", f.frames.delay);
-  if (f.drift_ppm_max > 0) text += " drift " + std::to_string(f.drift_ppm_max) + "ppm";
-  return text;
+  return text + describe_noise(f.frames, f.drift_ppm_max);
 }
 
 }  // namespace cairn::sim
