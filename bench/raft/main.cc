@@ -42,6 +42,7 @@ struct Options {
 
 struct MemberState {
   uint64_t groups = 0, leads = 0, cpu_us = 0, resident_bytes = 0, sent_bytes = 0, applied = 0;
+  uint64_t awake = 0;  ///< groups that are not quiet
 };
 
 struct LoadResult {
@@ -116,6 +117,7 @@ class Bench {
   std::vector<MemberState> states();
   /// Until every group has a leader and all members have applied the same.
   std::vector<MemberState> settle(const char* when, Duration limit);
+  void wait_until_quiet(Duration limit);
   void create_groups();
   void measure_idle(const std::vector<MemberState>& empty);
   LoadResult load(uint64_t groups, double seconds);
@@ -136,7 +138,8 @@ std::vector<MemberState> Bench::states() {
   for (const std::string& line : must(members_.ask_all("status", 20s))) {
     MemberState s;
     std::istringstream words(line);
-    words >> s.groups >> s.leads >> s.cpu_us >> s.resident_bytes >> s.sent_bytes >> s.applied;
+    words >> s.groups >> s.leads >> s.cpu_us >> s.resident_bytes >> s.sent_bytes >> s.applied >>
+        s.awake;
     states.push_back(s);
   }
   return states;
@@ -158,6 +161,15 @@ std::vector<MemberState> Bench::settle(const char* when, Duration limit) {
   }
 }
 
+void Bench::wait_until_quiet(Duration limit) {
+  const int64_t until = now_ns() + limit.count();
+  const auto is_awake = [](const MemberState& s) { return s.awake > 0; };
+  while (std::ranges::any_of(states(), is_awake)) {
+    if (now_ns() > until) give_up(error(Errc::kTimeout, "groups that nobody uses stay awake"));
+    sleep_for(100ms);  // as above
+  }
+}
+
 void Bench::create_groups() {
   // In pieces, each begun on another member, so that leaders spread.
   constexpr uint64_t kPiece = 50;
@@ -170,7 +182,7 @@ void Bench::create_groups() {
 
 void Bench::measure_idle(const std::vector<MemberState>& empty) {
   say("idle");
-  sleep_for(4s);  // groups go quiet after a while without commands, and that is what is measured
+  wait_until_quiet(60s);
   const auto before = states();
   const int64_t begun = now_ns();
   sleep_for(15s);  // the time that is measured: CPU and bytes are counters, so the longer the finer

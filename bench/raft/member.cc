@@ -195,7 +195,8 @@ class Member final : private io::ConnectionHandler {
     };
     std::ostringstream out;
     out << nodes.size() << " " << leads << " " << cpu_us() << " " << resident_bytes() << " "
-        << sent("client") + sent("server") << " " << applied;
+        << sent("client") + sent("server") << " " << applied << " "
+        << env_.metrics.gauge("cairn_raft_groups_ticking", "").value();
     return out.str();
   }
 

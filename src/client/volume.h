@@ -8,8 +8,7 @@
 /// Errors:   kInvalidArgument  the range is outside of the volume, or too large; nothing was done;
 ///           kNoSpace          the cluster is full; the text says what was written;
 ///           kStaleFence       the session is lost: another client has taken the volume, and
-///           nothing
-///                             works here any more;
+///                             nothing works here any more;
 ///           kTimeout          not done by the deadline; the text says what may have been done;
 ///           kOverloaded       too many operations wait; nothing was done;
 ///           kClosed           after close().
