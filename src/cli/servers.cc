@@ -254,6 +254,16 @@ void add_mds_command(CLI::App& app, Action& action) {
       ->capture_default_str();
   add_ms_option(*command, "--heartbeat-ms", flags->options.heartbeat_interval,
                 "how often chunkservers report");
+  const auto set_keep = [&keep = flags->options.deleted_volume_keep](int64_t s) {
+    keep = std::chrono::seconds(s);
+  };
+  command
+      ->add_option_function<int64_t>("--deleted-volume-keep-s", set_keep,
+                                     "a deleted volume can be restored for so long; 0: not at all")
+      ->type_name("S")
+      ->check(CLI::Range(int64_t{0}, int64_t{365} * 86'400))
+      ->envname("CAIRN_DELETED_VOLUME_KEEP_S")
+      ->default_str(std::to_string(flags->options.deleted_volume_keep / 1s));
   add_schedule_options(*command, flags->options);
   add_log_options(*command, flags->log);
   command->callback([flags, &action] { action = [flags] { return run_mds(*flags); }; });

@@ -330,6 +330,18 @@ TEST_F(ClientTest, ASessionIsRenewedWhileTheVolumeIsOpenAndClosedWithIt) {
   EXPECT_EQ(state_.renew_calls, renewals);
 }
 
+TEST_F(ClientTest, AVolumeThatIsExtendedWhileItIsOpenGrowsWithTheNextRenewal) {
+  EXPECT_EQ(run(volume_->write(kGiB, pattern(4096, 1))).code(), Errc::kInvalidArgument);
+  state_.volumes["v"].set_size_bytes(2 * kGiB);
+  world_.run_for(2s);
+  EXPECT_EQ(volume_->size_bytes(), 2 * kGiB);
+  ASSERT_TRUE(run(volume_->write(2 * kGiB - 4096, pattern(4096, 1))).ok());
+  EXPECT_TRUE(reads_back(2 * kGiB - 4096, pattern(4096, 1)));
+  state_.volumes["v"].set_size_bytes(kGiB);
+  world_.run_for(2s);
+  EXPECT_EQ(volume_->size_bytes(), 2 * kGiB) << "an old answer that comes late changes nothing";
+}
+
 TEST_F(ClientTest, ASessionThatIsLostFailsEveryOperationFromThenOnAndSaysWhy) {
   ASSERT_TRUE(run(volume_->write(0, pattern(4096, 1))).ok());
   std::string told;

@@ -32,59 +32,6 @@ Instant Cluster::deadline() const {
   return env_.clock.now() + shared_->options.op_deadline;
 }
 
-io::Task<Result<wire::VolumeInfo>> Cluster::create_volume(std::string name, uint64_t size_bytes,
-                                                          std::string pool) {
-  auto running = shared_->gate.enter();
-  if (!running.ok()) co_return running.error();
-  wire::CreateVolumeRequest request;
-  request.set_name(name);
-  request.set_size_bytes(size_bytes);
-  request.set_pool(std::move(pool));
-  bool is_repeated = false;
-  auto reply = co_await shared_->mds.call<wire::CreateVolumeReply>(
-      wire::Method::kCreateVolume, std::move(request), deadline(), &is_repeated);
-  if (reply.ok()) co_return std::move(*reply->mutable_volume());
-  if (!is_repeated || reply.code() != Errc::kAlreadyExists) co_return reply.error();
-  // An earlier try of ours may have made it, its answer lost.
-  auto made = co_await stat_volume(std::move(name));
-  if (made.ok() && made->size_bytes() == size_bytes && made->allocated_bytes() == 0) {
-    co_return std::move(made);
-  }
-  co_return reply.error();
-}
-
-io::Task<Result<wire::VolumeInfo>> Cluster::stat_volume(std::string name) {
-  auto running = shared_->gate.enter();
-  if (!running.ok()) co_return running.error();
-  wire::StatVolumeRequest request;
-  request.set_name(std::move(name));
-  auto reply = CO_TRY(co_await shared_->mds.call<wire::StatVolumeReply>(
-      wire::Method::kStatVolume, std::move(request), deadline()));
-  co_return std::move(*reply.mutable_volume());
-}
-
-io::Task<Result<std::vector<wire::VolumeInfo>>> Cluster::list_volumes() {
-  auto running = shared_->gate.enter();
-  if (!running.ok()) co_return running.error();
-  auto reply = CO_TRY(co_await shared_->mds.call<wire::ListVolumesReply>(
-      wire::Method::kListVolumes, wire::ListVolumesRequest(), deadline()));
-  std::vector<wire::VolumeInfo> volumes(reply.volumes().begin(), reply.volumes().end());
-  co_return std::move(volumes);
-}
-
-io::Task<Status> Cluster::delete_volume(std::string name) {
-  auto running = shared_->gate.enter();
-  if (!running.ok()) co_return running.error();
-  wire::DeleteVolumeRequest request;
-  request.set_name(std::move(name));
-  bool is_repeated = false;
-  auto reply = co_await shared_->mds.call<wire::DeleteVolumeReply>(
-      wire::Method::kDeleteVolume, std::move(request), deadline(), &is_repeated);
-  const bool is_our_doing = is_repeated && reply.code() == Errc::kNotFound;
-  if (!reply.ok() && !is_our_doing) co_return reply.error();
-  co_return ok();
-}
-
 io::Task<Result<wire::ClusterStatusReply>> Cluster::cluster_status() {
   auto running = shared_->gate.enter();
   if (!running.ok()) co_return running.error();
@@ -151,12 +98,12 @@ io::Task<Result<std::unique_ptr<Volume>>> Cluster::open_volume(std::string name,
   session.volume = VolumeId(info.id());
   session.volume_name = info.name();
   session.fence = Fence(opened.fence());
+  session.volume_bytes = info.size_bytes();
   session.lease = opened.lease_ms() * Duration(1ms);
   VolumeTraits traits;
   traits.id = session.volume;
   traits.name = info.name();
   traits.fence = session.fence;
-  traits.size_bytes = info.size_bytes();
   traits.layout = {info.segment_bytes(), info.chunk_bytes()};
   traits.client = draw_number(env_);
   co_return std::make_unique<Volume>(*shared_, std::move(traits), std::move(session));

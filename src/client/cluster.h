@@ -15,13 +15,20 @@
 #include "base/ids.h"
 #include "client/open_options.h"
 #include "client/options.h"
+#include "client/volume_options.h"
 #include "io/env.h"
 
 namespace cairn::wire {
 class ClusterStatusReply;
 class CopysetInfo;
+class DeleteVolumeRequest;
+class ListSessionsReply;
+class ListVolumesReply;
+class ListVolumesRequest;
 class OpenSessionReply;
 class OpenSessionRequest;
+class PurgeVolumeRequest;
+class RestoreVolumeRequest;
 class VolumeInfo;
 }  // namespace cairn::wire
 
@@ -39,12 +46,26 @@ class Cluster {
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
 
-  /// `pool` may be empty: the only one.
+  // Volumes as a whole (cluster_volumes.cc). A call whose answer was lost is repeated: what an
+  // earlier try has done by then is no error.
+
   io::Task<Result<wire::VolumeInfo>> create_volume(std::string name, uint64_t size_bytes,
-                                                   std::string pool = {});
+                                                   VolumeOptions with = {});
   io::Task<Result<wire::VolumeInfo>> stat_volume(std::string name);
+  /// All.
   io::Task<Result<std::vector<wire::VolumeInfo>>> list_volumes();
+  /// A folder's, or those in the recycle bin.
+  io::Task<Result<wire::ListVolumesReply>> list_volumes(wire::ListVolumesRequest request);
+  /// `size_bytes`: of the whole volume from then on.
+  io::Task<Result<wire::VolumeInfo>> extend_volume(std::string name, uint64_t size_bytes);
+  io::Task<Result<wire::VolumeInfo>> rename_volume(std::string name, std::string new_name);
+  io::Task<Result<wire::VolumeInfo>> delete_volume(wire::DeleteVolumeRequest request);
   io::Task<Status> delete_volume(std::string name);
+  /// From the recycle bin.
+  io::Task<Result<wire::VolumeInfo>> restore_volume(wire::RestoreVolumeRequest request);
+  io::Task<Result<wire::VolumeInfo>> purge_volume(wire::PurgeVolumeRequest request);
+  io::Task<Result<wire::ListSessionsReply>> list_sessions(std::string volume);
+
   io::Task<Result<wire::ClusterStatusReply>> cluster_status();
   /// Empty: all.
   io::Task<Result<std::vector<wire::CopysetInfo>>> get_copysets(std::vector<CopysetId> copysets);

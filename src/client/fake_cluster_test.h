@@ -197,6 +197,9 @@ struct FakeMds {
     if (c.request.fence() != state.fence) co_return error(Errc::kStaleFence, "the session ended");
     rpc::Answer<wire::RenewSessionReply> answer;
     answer.message.set_lease_ms(kLeaseMs);
+    for (const auto& [name, info] : state.volumes) {
+      if (info.id() == c.request.volume()) answer.message.set_size_bytes(info.size_bytes());
+    }
     co_return answer;
   }
   io::Task<Result<rpc::Answer<wire::CloseSessionReply>>> close(

@@ -48,13 +48,13 @@ Volume::~Volume() {
 
 Status Volume::check(uint64_t offset_bytes, uint64_t size_bytes, uint64_t bytes_max) const {
   if (session_.loss()) return *session_.loss();
-  const bool is_inside =
-      offset_bytes <= traits_.size_bytes && size_bytes <= traits_.size_bytes - offset_bytes;
+  const uint64_t volume_bytes = this->size_bytes();
+  const bool is_inside = offset_bytes <= volume_bytes && size_bytes <= volume_bytes - offset_bytes;
   if (!is_inside) {
     return error(Errc::kInvalidArgument,
                  std::to_string(size_bytes) + " bytes at " + std::to_string(offset_bytes) +
                      " are not inside volume " + traits_.name + " of " +
-                     std::to_string(traits_.size_bytes) + " bytes; nothing was done");
+                     std::to_string(volume_bytes) + " bytes; nothing was done");
   }
   if (size_bytes > bytes_max) {
     return error(Errc::kInvalidArgument, "a request of " + std::to_string(size_bytes) +
@@ -184,7 +184,7 @@ io::Task<Status> Volume::change(uint64_t offset_bytes, uint64_t size_bytes, Writ
   auto running = gate_.enter();
   if (!running.ok()) co_return running.error();
   CO_TRY(check(offset_bytes, size_bytes,
-               kind == WriteKind::kData ? shared_.options.op_bytes_max : traits_.size_bytes));
+               kind == WriteKind::kData ? shared_.options.op_bytes_max : this->size_bytes()));
   if (is_read_only()) {
     co_return error(Errc::kInvalidArgument,
                     "volume " + traits_.name + " is open for reading alone; nothing was written");
@@ -273,7 +273,7 @@ io::Task<Status> Volume::flush() {
 io::Task<Result<std::vector<Extent>>> Volume::extents(uint64_t offset_bytes, uint64_t size_bytes) {
   auto running = gate_.enter();
   if (!running.ok()) co_return running.error();
-  CO_TRY(check(offset_bytes, size_bytes, traits_.size_bytes));
+  CO_TRY(check(offset_bytes, size_bytes, this->size_bytes()));
   const Instant deadline = env_.clock.now() + shared_.options.op_deadline;
   std::vector<Extent> extents;
   const uint64_t end = offset_bytes + size_bytes;

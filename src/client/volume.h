@@ -38,7 +38,6 @@ struct VolumeTraits {
   VolumeId id;
   std::string name;
   Fence fence;
-  uint64_t size_bytes = 0;
   Layout layout;
   uint64_t client = 0;  ///< this object's name towards the copysets; see wire/chunk.proto
 };
@@ -50,7 +49,11 @@ class Volume {
   Volume(const Volume&) = delete;
   Volume& operator=(const Volume&) = delete;
 
-  uint64_t size_bytes() const { return traits_.size_bytes; }
+  /// Grows while the volume is open if somebody extends it; known within a third of the lease.
+  uint64_t size_bytes() const { return session_.volume_bytes(); }
+  /// What somebody has heard from the MDS meanwhile.
+  void note_size(uint64_t size_bytes) { session_.note_size(size_bytes); }
+  /// As it was called when it was opened.
   const std::string& name() const { return traits_.name; }
   VolumeId id() const { return traits_.id; }
   Fence fence() const { return traits_.fence; }

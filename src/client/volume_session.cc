@@ -9,6 +9,7 @@ VolumeSession::VolumeSession(Shared& shared, SessionTraits traits)
     : shared_(shared),
       env_(shared.env),
       traits_(std::move(traits)),
+      volume_bytes_(traits_.volume_bytes),
       timer_(env_.clock,
              [this] {
                if (!gate_.is_closed()) env_.executor.spawn(renew());
@@ -57,6 +58,7 @@ io::Task<void> VolumeSession::renew() {
     lose(reply.error());
     co_return;
   }
+  if (reply.ok()) note_size(reply->size_bytes());
   if (!reply.ok()) {
     env_.logger.warn("a session was not renewed; it is tried again",
                      {{"volume", traits_.volume_name}, {"error", reply.error().describe()}});

@@ -8,6 +8,7 @@
 /// Lifetime: close() before the destructor; `shared` outlives it.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <string>
@@ -29,6 +30,7 @@ struct SessionTraits {
   Fence fence;
   OpenMode mode = OpenMode::kShared;
   Duration lease{};
+  uint64_t volume_bytes = 0;  ///< as the MDS said at the open
 };
 
 class VolumeSession {
@@ -39,6 +41,9 @@ class VolumeSession {
   VolumeSession& operator=(const VolumeSession&) = delete;
 
   OpenMode mode() const { return traits_.mode; }
+  /// The volume's size as last heard, in the answer to a renewal or by note_size(). It only grows.
+  uint64_t volume_bytes() const { return volume_bytes_; }
+  void note_size(uint64_t volume_bytes) { volume_bytes_ = std::max(volume_bytes_, volume_bytes); }
   /// Why nothing works any more; kStaleFence.
   const std::optional<Error>& loss() const { return loss_; }
   void lose(const Error& why);
@@ -55,6 +60,7 @@ class VolumeSession {
   Shared& shared_;
   io::Env env_;
   const SessionTraits traits_;
+  uint64_t volume_bytes_;
   io::Timer timer_;
   io::Gate gate_;
   std::optional<Error> loss_;

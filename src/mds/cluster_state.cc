@@ -49,7 +49,7 @@ const wire::VolumeRecord* ClusterState::find_volume(std::string_view name) const
 
 const wire::VolumeRecord* ClusterState::find_volume(VolumeId id) const {
   const auto found = volumes.find(id);
-  return found == volumes.end() || found->second.deleted() ? nullptr : &found->second;
+  return found == volumes.end() || !is_in_use(found->second) ? nullptr : &found->second;
 }
 
 const placement::Copyset& ClusterState::told(CopysetId id) const {
@@ -234,7 +234,7 @@ void ClusterState::check_invariants() const {
     }
   }
   for (const auto& [name, id] : volume_names) {
-    CHECK(volumes.contains(id) && !volumes.at(id).deleted());
+    CHECK(find_volume(id) != nullptr);
     CHECK(volumes.at(id).info().name() == name);
   }
   for (const auto& [volume, all] : sessions) {

@@ -84,6 +84,15 @@ struct Session {
 };
 using Sessions = std::map<SessionId, Session>;
 
+/// Of a volume's record: it can be found by its name.
+inline bool is_in_use(const wire::VolumeRecord& volume) {
+  return !volume.deleted() && volume.info().deleted_unix_ns() == 0;
+}
+/// It can be restored until its time is over.
+inline bool is_in_bin(const wire::VolumeRecord& volume) {
+  return !volume.deleted() && volume.info().deleted_unix_ns() != 0;
+}
+
 struct ClusterState {
   wire::ClusterRecord cluster;
   std::map<PoolId, wire::PoolRecord> pools;  ///< one at least, once the cluster was made
@@ -92,16 +101,16 @@ struct ClusterState {
   std::map<OperatorId, wire::OperatorRecord> operators;
   std::map<std::string, wire::ZoneRecord> zones;  ///< those that were declared; by name
   std::map<std::pair<std::string, std::string>, wire::ServerRecord> servers;  ///< by zone, name
-  std::map<VolumeId, wire::VolumeRecord> volumes;  ///< with those being deleted
-  std::map<std::string, VolumeId, std::less<>> volume_names;
-  std::map<VolumeId, Sessions> sessions;  ///< of volumes that are not deleted; none is empty
+  std::map<VolumeId, wire::VolumeRecord> volumes;  ///< with those deleted whose chunks are there
+  std::map<std::string, VolumeId, std::less<>> volume_names;  ///< of those in use
+  std::map<VolumeId, Sessions> sessions;                      ///< of volumes in use; none is empty
 
   placement::Cluster placed;
   placement::Ledger ledger{placement::LedgerLimits()};
 
   const Chunkserver* find_address(std::string_view address) const;
   const Chunkserver* find_token(std::string_view token) const;
-  /// A volume that is not deleted.
+  /// A volume in use: not deleted, and not in the recycle bin.
   const wire::VolumeRecord* find_volume(std::string_view name) const;
   const wire::VolumeRecord* find_volume(VolumeId id) const;
   size_t volumes_alive_count() const { return volume_names.size(); }

@@ -51,6 +51,7 @@ Context::Context(io::Env environment, kv::MetaStore& meta_store, rpc::Client& rp
       metrics(env.metrics),
       topology_changed(env),
       volume_deleted(env),
+      bin_changed(env),
       liveness_tick(env),
       schedule_tick(env),
       session_tick(env),
@@ -200,6 +201,7 @@ void Context::stop_jobs() {
   is_stopping_ = true;
   topology_changed.wake();
   volume_deleted.wake();
+  bin_changed.wake();
   liveness_tick.wake();
   schedule_tick.wake();
   session_tick.wake();

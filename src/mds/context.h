@@ -93,6 +93,7 @@ class Context {
 
   Wakeup topology_changed;  ///< wakes plan_copysets
   Wakeup volume_deleted;    ///< wakes delete_chunks
+  Wakeup bin_changed;       ///< wakes empty_bin
   Wakeup liveness_tick;     ///< of watch_liveness
   Wakeup schedule_tick;     ///< of schedule
   Wakeup session_tick;      ///< of expire_sessions

@@ -101,6 +101,10 @@ Status check(const Options& options) {
     return refuse(
         "session_lease is at least 100 ms and session_forget_after at least twice as long");
   }
+  if (options.deleted_volume_keep < Duration::zero() ||
+      options.deleted_volume_keep > 365 * 86'400s) {
+    return refuse("deleted_volume_keep is between 0 (no recycle bin) and one year");
+  }
   return ok();
 }
 

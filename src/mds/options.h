@@ -27,7 +27,7 @@ struct PoolOptions {
 
 struct Limits {
   uint32_t chunkservers_max = 4096;
-  uint32_t volumes_max = 16'384;  ///< those being deleted count too
+  uint32_t volumes_max = 16'384;  ///< deleted ones count until their chunks are gone
   uint32_t sessions_per_volume_max = 256;
   uint64_t volume_bytes_max = 64 * 1024 * kGiB;
 };
@@ -67,6 +67,8 @@ struct Options {
   Duration session_lease = 10s;
   /// One that was not renewed for this long is forgotten.
   Duration session_forget_after = 60s;
+  /// A deleted volume stays in the recycle bin for so long; 0: its chunks go at once.
+  Duration deleted_volume_keep = 86'400s;
   Duration retry_delay_min = 500ms;  ///< of background jobs, doubling
   Duration retry_delay_max = 30s;
 };

@@ -150,7 +150,7 @@ TEST(Validate, VolumeNames) {
   for (const char* good : {"a", "db-1.data_2", "0x", "UPPER"}) {
     EXPECT_TRUE(check_volume_name(good).ok()) << good;
   }
-  for (const char* bad : {"", "-a", ".", "a b", "a/b", "ä", "a\n"}) {
+  for (const char* bad : {"", "-a", ".", "a b", "a//b", "ä", "a\n"}) {
     EXPECT_EQ(check_volume_name(bad).code(), Errc::kInvalidArgument) << bad;
   }
   EXPECT_TRUE(check_volume_name(std::string(kVolumeNameBytesMax, 'a')).ok());

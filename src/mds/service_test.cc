@@ -254,7 +254,13 @@ TEST_F(MdsTest, BadVolumeRequestsAreRefusedInWords) {
     EXPECT_NE(reply.error().message().find(words), std::string::npos) << reply.error().message();
   };
   refused(create_volume("taken", kGiB), Errc::kAlreadyExists, "choose another name");
-  refused(create_volume("a/b", kGiB), Errc::kInvalidArgument, "letters, digits");
+  refused(create_volume("a b", kGiB), Errc::kInvalidArgument, "letters, digits");
+  refused(create_volume("/a", kGiB), Errc::kInvalidArgument, "a folder in the volume's name");
+  refused(create_volume("a//b", kGiB), Errc::kInvalidArgument, "a folder in the volume's name");
+  refused(create_volume("a/", kGiB), Errc::kInvalidArgument, "name is empty");
+  refused(create_volume("a/.b", kGiB), Errc::kInvalidArgument, "begin with a letter");
+  refused(create_volume(std::string(70, 'a') + "/" + std::string(70, 'b'), kGiB),
+          Errc::kInvalidArgument, "at most 128");
   refused(create_volume("odd", 1000), Errc::kInvalidArgument, "multiple of 4096");
   refused(create_volume("huge", uint64_t{1} << 60), Errc::kInvalidArgument, "at most");
   wire::CreateVolumeRequest request;

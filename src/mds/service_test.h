@@ -251,9 +251,12 @@ class MdsTest : public ::testing::Test {
     if (!reply.ok()) return reply.error();
     return reply->volume();
   }
-  Status delete_volume(const std::string& name) {
+  /// For good unless `is_final` is false: then into the recycle bin.
+  Status delete_volume(const std::string& name, bool is_final = true, bool force = false) {
     wire::DeleteVolumeRequest request;
     request.set_name(name);
+    request.set_is_final(is_final);
+    request.set_force(force);
     auto reply = call<wire::DeleteVolumeReply>(wire::Method::kDeleteVolume, request);
     if (!reply.ok()) return reply.error();
     return ok();

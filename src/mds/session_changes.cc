@@ -7,7 +7,7 @@ namespace cairn::mds {
 
 SessionChange::SessionChange(const Context& mds, VolumeId volume)
     : before_(mds.state.volumes.at(volume)), volume_(before_), mds_(mds) {
-  CHECK(!before_.deleted());
+  CHECK(is_in_use(before_));
 }
 
 void SessionChange::raise_fence() {

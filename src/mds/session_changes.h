@@ -10,7 +10,7 @@ namespace cairn::mds {
 /// shown in the state.
 class SessionChange {
  public:
-  /// The volume is in the state and not deleted.
+  /// The volume is in the state and in use.
   SessionChange(const Context& mds, VolumeId volume);
 
   /// At most once.

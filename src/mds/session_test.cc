@@ -214,7 +214,10 @@ TEST_F(SessionTest, ASessionThatIsForgottenComesBackOnlyIfNobodyWasPromisedToBeA
 
 TEST_F(SessionTest, ADeletedVolumeHasNoSessions) {
   open(1).value();
-  ASSERT_TRUE(delete_volume("v").ok());
+  const Status refused = delete_volume("v");
+  EXPECT_EQ(refused.code(), Errc::kPreconditionFailed);
+  EXPECT_NE(refused.error().message().find("exclusively by 'client 1'"), std::string::npos);
+  ASSERT_TRUE(delete_volume("v", true, true).ok());
   EXPECT_EQ(count_keys("session/"), 0u);
   EXPECT_EQ(renew(1, 1).code(), Errc::kStaleFence);
   EXPECT_TRUE(close(1).ok()) << "closing what is not open is fine";

@@ -34,7 +34,19 @@ Status check_name(std::string_view what, std::string_view name, size_t bytes_max
 }  // namespace
 
 Status check_volume_name(std::string_view name) {
-  return check_name("the volume's name", name, kVolumeNameBytesMax);
+  for (std::string_view left = name;;) {
+    const size_t slash = left.find('/');
+    if (slash == std::string_view::npos) {
+      TRY(check_name("the volume's name", left, kVolumeNameBytesMax));
+      break;
+    }
+    TRY(check_name("a folder in the volume's name", left.substr(0, slash), kVolumeNameBytesMax));
+    left.remove_prefix(slash + 1);
+  }
+  if (name.size() <= kVolumeNameBytesMax) return ok();
+  return error(Errc::kInvalidArgument, "the volume's name has " + std::to_string(name.size()) +
+                                           " characters with its folders; at most " +
+                                           std::to_string(kVolumeNameBytesMax) + " are allowed");
 }
 
 Status check_label(std::string_view what, std::string_view label) {
@@ -68,12 +80,23 @@ Status check_tags(const ClusterState& state,
   return ok();
 }
 
+namespace {
+
+Status check_shown(std::string_view what, std::string_view text, size_t bytes_max) {
+  const bool is_printable = std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
+  if (text.size() <= bytes_max && is_printable) return ok();
+  return error(Errc::kInvalidArgument, std::string(what) + " has at most " +
+                                           std::to_string(bytes_max) + " printable characters");
+}
+
+}  // namespace
+
 Status check_client_name(std::string_view name) {
-  const bool is_printable = std::ranges::all_of(name, [](char c) { return c >= ' ' && c <= '~'; });
-  if (name.size() <= kClientNameBytesMax && is_printable) return ok();
-  return error(Errc::kInvalidArgument, "a client's name has at most " +
-                                           std::to_string(kClientNameBytesMax) +
-                                           " printable characters");
+  return check_shown("a client's name", name, kClientNameBytesMax);
+}
+
+Status check_owner(std::string_view owner) {
+  return check_shown("a volume's owner", owner, kLabelBytesMax);
 }
 
 Status check_volume_size(uint64_t size_bytes, uint64_t size_bytes_max) {

@@ -61,6 +61,12 @@ enum class Method : uint16_t {
   kOpenSession = 112,
   kRenewSession = 113,
   kCloseSession = 114,
+  kListSessions = 115,
+  // MDS, what else may happen to a volume
+  kExtendVolume = 128,
+  kRenameVolume = 129,
+  kRestoreVolume = 130,
+  kPurgeVolume = 131,
 };
 
 }  // namespace cairn::wire

@@ -19,6 +19,10 @@ class VolumeSource::VolumeExport final : public Export {
 
   const ExportTraits& traits() const override { return traits_; }
   client::Volume& volume() { return *volume_; }
+  void note_size(uint64_t size_bytes) {
+    volume_->note_size(size_bytes);
+    traits_.size_bytes = volume_->size_bytes();
+  }
   /// It fails for good: a connection that comes now needs another.
   bool is_lost() const { return is_lost_; }
 
@@ -87,11 +91,7 @@ io::Task<Result<std::shared_ptr<Export>>> VolumeSource::share(std::string name) 
   if (is_new) turns->second = std::make_unique<io::Semaphore>(env_.executor, 1);
   const auto turn = co_await turns->second->acquire();
 
-  if (auto known = open_[name].lock()) {
-    auto& shared = static_cast<VolumeExport&>(*known);
-    const bool is_same = co_await is_current(name, shared.volume().id());
-    if (is_same && !shared.is_lost()) co_return known;
-  }
+  if (auto known = co_await find_open(name)) co_return known;
   auto volume = CO_TRY(co_await cluster_.open_volume(name, options_.open));
   auto opened = std::make_shared<VolumeExport>(std::move(volume));
   // What connections hold ends with the last of them; the volume itself is closed first.
@@ -100,11 +100,25 @@ io::Task<Result<std::shared_ptr<Export>>> VolumeSource::share(std::string name) 
   co_return handle;
 }
 
-/// It may have been deleted, and made again, since it was opened.
-io::Task<bool> VolumeSource::is_current(std::string name, VolumeId id) {
-  auto now = co_await cluster_.stat_volume(std::move(name));
-  if (!now.ok()) co_return now.code() != Errc::kNotFound;
-  co_return VolumeId(now->id()) == id;
+/// What is open already of the volume that has the name now: it may have had another when it was
+/// opened, and another volume may have had this one. Null: nothing.
+io::Task<std::shared_ptr<Export>> VolumeSource::find_open(std::string name) {
+  std::erase_if(open_, [](const auto& entry) { return entry.second.expired(); });
+  if (open_.empty()) co_return nullptr;
+  const auto info = co_await cluster_.stat_volume(name);
+  if (!info.ok() && info.code() == Errc::kNotFound) co_return nullptr;
+  for (auto& [opened_as, weak] : open_) {
+    auto known = weak.lock();
+    if (!known) continue;
+    auto& shared = static_cast<VolumeExport&>(*known);
+    // Without an MDS that answers, the name is all there is.
+    const bool is_same =
+        info.ok() ? VolumeId(info->id()) == shared.volume().id() : opened_as == name;
+    if (!is_same || shared.is_lost()) continue;
+    if (info.ok()) shared.note_size(info->size_bytes());
+    co_return known;
+  }
+  co_return nullptr;
 }
 
 void VolumeSource::release(std::shared_ptr<VolumeExport> unused) {

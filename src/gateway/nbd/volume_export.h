@@ -2,9 +2,11 @@
 ///
 /// A volume has a session while a connection uses it: the first one opens it, and when the last
 /// has ended it is closed, so that others may have it. A lost session makes the export fail with
-/// kStaleFence until its connections have ended; the next connection opens the volume anew.
-/// Threads:  the reactor's.
-/// Lifetime: the cluster object outlives it; close() when the server has stopped. No export that it
+/// kStaleFence until its connections have ended; the next connection opens the volume anew. A
+/// volume that is renamed goes on for its connections, and is shared with those that ask for its
+/// new name; one that is extended shows its new size to the connections that come then. Threads:
+/// the reactor's. Lifetime: the cluster object outlives it; close() when the server has stopped. No
+/// export that it
 ///           gave out outlives it.
 #pragma once
 
@@ -46,7 +48,7 @@ class VolumeSource final : public ExportSource {
   class VolumeExport;
 
   io::Task<Result<std::shared_ptr<Export>>> share(std::string name);
-  io::Task<bool> is_current(std::string name, VolumeId id);
+  io::Task<std::shared_ptr<Export>> find_open(std::string name);
   void release(std::shared_ptr<VolumeExport> unused);
   void close_unused();
   io::Task<void> close_one(std::shared_ptr<VolumeExport> unused);

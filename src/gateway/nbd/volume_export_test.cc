@@ -84,6 +84,21 @@ TEST_F(VolumeExportTest, ConnectionsShareOneVolumeUntilItIsMadeAnew) {
   EXPECT_EQ(run(source_->open("a")).code(), Errc::kNotFound);
 }
 
+TEST_F(VolumeExportTest, ARenamedVolumeIsSharedUnderItsNewNameAndAnExtendedOneShowsItsSize) {
+  auto first = run(source_->open("a")).value();
+  auto moved = client::fake::describe(1, "c", 128 * kMiB);
+  state_.volumes.erase("a");
+  state_.volumes["c"] = moved;
+  EXPECT_EQ(run(source_->open("c")).value(), first) << "one session, or it would fence itself";
+  EXPECT_EQ(state_.sessions.size(), 1u);
+  EXPECT_EQ(first->traits().size_bytes, 128 * kMiB);
+  EXPECT_TRUE(run(first->write(127 * kMiB, host_.env().buffers.allocate(4096))).ok());
+  EXPECT_EQ(run(source_->open("a")).code(), Errc::kNotFound);
+  // Another volume takes the name over.
+  state_.volumes["a"] = client::fake::describe(7, "a", 32 * kMiB);
+  EXPECT_NE(run(source_->open("a")).value(), first);
+}
+
 TEST_F(VolumeExportTest, AVolumeIsOpenWhileAConnectionUsesIt) {
   auto first = run(source_->open("a")).value();
   auto second = run(source_->open("a")).value();

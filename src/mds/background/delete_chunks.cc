@@ -118,7 +118,6 @@ io::Task<Result<Pass>> delete_volume_chunks(Context& mds, VolumeId volume) {
 
 std::vector<VolumeId> deleted_volumes(const ClusterState& state) {
   std::vector<VolumeId> ids;
-  if (state.volumes.size() == state.volume_names.size()) return ids;
   for (const auto& [id, record] : state.volumes) {
     if (record.deleted()) ids.push_back(id);
   }

@@ -15,6 +15,10 @@ io::Task<void> run_plan_copysets(Context& mds);
 /// the volumes. The segments' records are the queue: one goes when all its chunks are gone.
 io::Task<void> run_delete_chunks(Context& mds);
 
+/// Deletes volumes for good whose time in the recycle bin is over, by the wall clock: it is the one
+/// that goes on while no MDS runs.
+io::Task<void> run_empty_bin(Context& mds);
+
 /// Plans operators, a round every options.schedule.interval, stores them before they are acted on
 /// and deletes those that are over. Heartbeats carry them out: ops/heartbeat_changes.cc.
 io::Task<void> run_schedule(Context& mds);

@@ -1,12 +1,14 @@
 #include "mds/keys.h"
 #include "mds/ops/ops.h"
 #include "mds/validate.h"
+#include "mds/volume_changes.h"
 
 namespace cairn::mds::ops {
 
 io::Task<Result<wire::CreateVolumeReply>> create_volume(Context& mds,
                                                         wire::CreateVolumeRequest request) {
   CO_TRY(check_volume_name(request.name()));
+  CO_TRY(check_owner(request.owner()));
   CO_TRY(check_volume_size(request.size_bytes(), mds.options.limits.volume_bytes_max));
   const auto lock = CO_TRY(co_await mds.lock_for_mutation());
   const wire::PoolRecord* found = mds.state.find_pool(request.pool());
@@ -15,16 +17,12 @@ io::Task<Result<wire::CreateVolumeReply>> create_volume(Context& mds,
                                                 "'; `cairn pool list` shows those that are");
   }
   const wire::PoolRecord& pool = *found;  // nobody else changes it while this holds the lock
-  if (mds.state.find_volume(request.name())) {
-    co_return error(Errc::kAlreadyExists, "volume '" + request.name() +
-                                              "' exists already; choose another name or delete it "
-                                              "first");
-  }
+  CO_TRY(check_name_is_free(mds, request.name(), "nothing was made"));
   if (mds.state.volumes.size() >= mds.options.limits.volumes_max) {
     co_return error(Errc::kNoSpace,
                     "the cluster has " + std::to_string(mds.state.volumes.size()) +
-                        " volumes, its limit (volumes_max); delete some and wait for their chunks "
-                        "to go");
+                        " volumes, its limit (volumes_max); delete some with --now, or purge those "
+                        "of `cairn volume list --deleted`, and wait for their chunks to go");
   }
   kv::WriteBatch batch;
   wire::VolumeRecord record;
@@ -36,6 +34,7 @@ io::Task<Result<wire::CreateVolumeReply>> create_volume(Context& mds,
   info.set_chunk_bytes(pool.chunk_bytes());
   info.set_segment_bytes(pool.segment_bytes());
   info.set_pool(pool.name());
+  info.set_owner(request.owner());
   info.set_created_unix_ns(mds.env.clock.wall_time_ns());
   const VolumeId id(info.id());
   wire::VolumeNameRecord name;

@@ -26,14 +26,40 @@ io::Task<Result<wire::HeartbeatReply>> heartbeat(Context& mds, wire::HeartbeatRe
 /// Errors: kInvalidArgument name, size or pool; kAlreadyExists; kNoSpace limits.volumes_max.
 io::Task<Result<wire::CreateVolumeReply>> create_volume(Context& mds,
                                                         wire::CreateVolumeRequest request);
-/// In the names' order.
+/// Those of a folder and all below it, or those that lie in the folder itself and the names of its
+/// folders; or those in the recycle bin. In the names' order; in the bin in that of their ids.
+/// Errors: kInvalidArgument the folder's name; kNotFound no volume's name has the folder.
 Result<wire::ListVolumesReply> list_volumes(Context& mds, const wire::ListVolumesRequest& request);
 /// Errors: kNotFound.
 Result<wire::StatVolumeReply> stat_volume(Context& mds, const wire::StatVolumeRequest& request);
-/// The name is free on return; the chunks go in the background (background/delete_chunks.cc).
-/// Errors: kNotFound.
+/// A volume grows, while it is open too: clients learn of it when they renew their sessions.
+/// Errors: kNotFound; kInvalidArgument  the size is odd, too much, or less than the volume has.
+io::Task<Result<wire::ExtendVolumeReply>> extend_volume(Context& mds,
+                                                        wire::ExtendVolumeRequest request);
+/// Who has the volume open goes on undisturbed.
+/// Errors: kNotFound; kAlreadyExists  another volume has the new name; kInvalidArgument a name.
+io::Task<Result<wire::RenameVolumeReply>> rename_volume(Context& mds,
+                                                        wire::RenameVolumeRequest request);
+/// Into the recycle bin, where it stays for options.deleted_volume_keep (background/empty_bin.cc),
+/// or for good: then the chunks go in the background (background/delete_chunks.cc). The name is
+/// free on return, and the volume's sessions have ended. Errors: kNotFound; kPreconditionFailed
+/// somebody has it open, and `force` is not set.
 io::Task<Result<wire::DeleteVolumeReply>> delete_volume(Context& mds,
                                                         wire::DeleteVolumeRequest request);
+
+/// Brings a volume back from the recycle bin, as it was.
+/// Errors: kNotFound; kAlreadyExists  another volume has the name by now; kPreconditionFailed
+///         several in the bin have had the name; kInvalidArgument a name.
+io::Task<Result<wire::RestoreVolumeReply>> restore_volume(Context& mds,
+                                                          wire::RestoreVolumeRequest request);
+/// Ends a volume's time in the recycle bin. Errors: kNotFound, kPreconditionFailed as above.
+io::Task<Result<wire::PurgeVolumeReply>> purge_volume(Context& mds,
+                                                      wire::PurgeVolumeRequest request);
+
+/// Who has which volume open. Errors: kNotFound.
+Result<wire::ListSessionsReply> list_sessions(Context& mds,
+                                              const wire::ListSessionsRequest& request);
+inline constexpr size_t kSessionsPerReplyMax = 10'000;
 
 /// Opens a volume. On return no client with an older fence reads or writes it, whatever of it is
 /// still in the network. A retry with the same session is the same act.

@@ -59,6 +59,7 @@ io::Task<Status> Mds::start() {
                                        : context.options.listen;
   context.env.executor.spawn(run_plan_copysets(context));
   context.env.executor.spawn(run_delete_chunks(context));
+  context.env.executor.spawn(run_empty_bin(context));
   context.env.executor.spawn(run_watch_liveness(context));
   context.env.executor.spawn(run_schedule(context));
   context.env.executor.spawn(run_expire_sessions(context));

@@ -56,12 +56,17 @@ void RpcService::add_to(rpc::Services& server) {
   add<ops::create_volume>(server, Method::kCreateVolume);
   add<ops::list_volumes>(server, Method::kListVolumes);
   add<ops::stat_volume>(server, Method::kStatVolume);
+  add<ops::extend_volume>(server, Method::kExtendVolume);
+  add<ops::rename_volume>(server, Method::kRenameVolume);
   add<ops::delete_volume>(server, Method::kDeleteVolume);
+  add<ops::restore_volume>(server, Method::kRestoreVolume);
+  add<ops::purge_volume>(server, Method::kPurgeVolume);
   add<ops::get_segment>(server, Method::kGetSegment);
   add<ops::get_copysets>(server, Method::kGetCopysets);
   add<ops::open_session>(server, Method::kOpenSession);
   add<ops::renew_session>(server, Method::kRenewSession);
   add<ops::close_session>(server, Method::kCloseSession);
+  add<ops::list_sessions>(server, Method::kListSessions);
   add<ops::cluster_status>(server, Method::kClusterStatus);
   add<ops::list_operators>(server, Method::kListOperators);
   add<ops::cancel_operator>(server, Method::kCancelOperator);

@@ -1,0 +1,177 @@
+"""What happens to volumes as a whole, under real clients: growth, names, the recycle bin."""
+import contextlib
+import json
+import os
+import pathlib
+import random
+import threading
+import time
+
+from harness import CAIRN, Background, Cluster, expect, run, wait_until
+from nbd_client import NbdClient, Refused
+
+MIB = 1 << 20
+
+
+@contextlib.contextmanager
+def environment(**variables):
+    """Variables that processes which start meanwhile get."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def gateway(cluster, *volumes):
+    """An NBD server of these volumes; gives the path of its socket."""
+    path = f"{cluster.dir}/gateway-{volumes[0].replace('/', '-')}.sock"
+    served = Background([CAIRN, "nbd", *volumes, "--listen", f"unix:{path}", "--dir", cluster.dir])
+    try:
+        wait_until(lambda: os.path.exists(path), "the gateway listens")
+        yield path
+    finally:
+        served.stop()
+
+
+def asked(cluster, *words):
+    return json.loads(cluster.cairn("volume", *words, "--json").stdout)
+
+
+def refused(cluster, word, *words):
+    done = cluster.cairn("volume", *words, check=False)
+    expect(done.returncode != 0 and word in done.stderr,
+           f"{words} is refused with '{word}': {done.stdout}{done.stderr}")
+
+
+def chunks_count(cluster):
+    """The chunk files of all replicas, as they lie on the disks."""
+    return len(list(pathlib.Path(cluster.dir).glob("chunkserver-*/copysets/*/chunk-*")))
+
+
+class Writer(threading.Thread):
+    """Writes and reads back until it is stopped; the first thing that goes wrong ends it."""
+
+    def __init__(self, path, volume, range_bytes):
+        super().__init__()
+        self.client = NbdClient(path, volume)
+        self.range_bytes = range_bytes
+        self.rounds, self.failure, self.is_stopping = 0, None, False
+        self.start()
+
+    def run(self):
+        dice = random.Random(7)
+        try:
+            while not self.is_stopping:
+                offset = dice.randrange(self.range_bytes // 4096) * 4096
+                data = dice.randbytes(4096)
+                self.client.write(offset, data)
+                expect(self.client.read(offset, 4096) == data, f"other data at {offset}")
+                self.rounds += 1
+        except Exception as failure:  # pylint: disable=broad-except
+            self.failure = failure
+
+    def finish(self):
+        self.is_stopping = True
+        self.join(60)
+        self.client.close()
+        expect(self.failure is None, f"a writer failed: {self.failure}")
+        expect(self.rounds > 0, "the writer did nothing")
+        return self.rounds
+
+
+def test_a_volume_grows_and_changes_its_name_under_load():
+    """extend and rename while a client writes: it sees no error; who connects anew sees both."""
+    with Cluster("--copysets-per-chunkserver", "10") as cluster:
+        cluster.cairn("volume", "create", "team/a", "--size", "64M", "--owner", "the team")
+        cluster.cairn("volume", "create", "team/b", "--size", "64M")
+        with gateway(cluster, "team/a", "team/b") as path:
+            writer = Writer(path, "team/a", 64 * MIB)
+            time.sleep(0.5)
+            cluster.cairn("volume", "extend", "team/a", "--size", "3G")
+            refused(cluster, "cannot shrink", "extend", "team/a", "--size", "1G")
+            second = NbdClient(path, "team/a")
+            expect(second.size_bytes == 3 << 30, f"{second.size_bytes} bytes are shown")
+            second.write((3 << 30) - 4096, b"e" * 4096)
+            second.close()
+            refused(cluster, "exists already", "rename", "team/a", "team/b")
+            cluster.cairn("volume", "rename", "team/b", "old/b")
+            cluster.cairn("volume", "rename", "team/a", "team/b")
+            third = NbdClient(path, "team/b")
+            expect(third.read((3 << 30) - 4096, 4096) == b"e" * 4096, "it is the same volume")
+            time.sleep(0.5)
+            sessions = asked(cluster, "sessions")
+            expect([s["volume"] for s in sessions["sessions"]] == ["team/b"], f"{sessions}")
+            expect(sessions["sessions"][0]["mode"] == "exclusive", f"{sessions}")
+            third.close()
+            print(f"    {writer.finish()} rounds of a writer meanwhile")
+        info = asked(cluster, "stat", "team/b")
+        expect(info["owner"] == "the team" and info["size_bytes"] == 3 << 30, f"{info}")
+        rows = asked(cluster, "list")
+        expect([r.get("folder", r.get("name")) for r in rows] == ["old", "team", "demo"], f"{rows}")
+        expect([r["name"] for r in asked(cluster, "list", "team")] == ["team/b"], "one folder")
+        cluster.verify_replicas()
+
+
+def test_a_deleted_volume_comes_back_whole():
+    """delete, restore: the data is intact, whoever had it open is out, names do not collide."""
+    with Cluster("--copysets-per-chunkserver", "10") as cluster:
+        cluster.cairn("volume", "create", "v", "--size", "1G")
+        data = {offset: random.randbytes(MIB) for offset in range(0, 256 * MIB, 24 * MIB)}
+        with gateway(cluster, "v") as path:
+            holder = NbdClient(path, "v")
+            for offset, block in data.items():
+                holder.write(offset, block)
+            refused(cluster, "--force", "delete", "v")
+            expect(holder.read(0, MIB) == data[0], "a refused deletion changes nothing")
+            cluster.cairn("volume", "delete", "v", "--force")
+            with contextlib.suppress(Refused):
+                for _ in range(100):  # until its session hears of it
+                    holder.write(512 * MIB, b"l" * 4096)
+                    time.sleep(0.1)
+                expect(False, "a deleted volume is written")
+            holder.close()
+        cluster.cairn("volume", "create", "v", "--size", "64M")
+        refused(cluster, "--as", "restore", "v")
+        deleted = asked(cluster, "list", "--deleted")
+        expect([d["name"] for d in deleted] == ["v"] and deleted[0]["expires"], f"{deleted}")
+        cluster.cairn("volume", "restore", "v", "--as", "back/v")
+        expect(asked(cluster, "list", "--deleted") == [], "the bin is empty")
+        with gateway(cluster, "back/v") as path:
+            client = NbdClient(path, "back/v")
+            for offset, block in data.items():
+                expect(client.read(offset, MIB) == block, f"the data at {offset} is intact")
+            client.close()
+        cluster.verify_replicas()
+
+
+def test_expiry_frees_the_chunks():
+    """A volume whose time in the bin is over, and one that is purged, give their chunks back."""
+    with environment(CAIRN_DELETED_VOLUME_KEEP_S="4"), \
+            Cluster("--copysets-per-chunkserver", "10") as cluster:
+        empty = chunks_count(cluster)
+        for name in ("expires", "purged", "now"):
+            cluster.cairn("volume", "create", name, "--size", "1G")
+            with gateway(cluster, name) as path:
+                client = NbdClient(path, name)
+                for chunk in range(8):
+                    client.write(chunk * 16 * MIB, b"x" * 4096)
+                client.close()
+        full = wait_until(lambda: chunks_count(cluster) >= empty + 3 * 24 and chunks_count(cluster),
+                          "every replica has its chunks")
+        cluster.cairn("volume", "delete", "now", "--now")
+        wait_until(lambda: chunks_count(cluster) == full - 24, "the first's chunks are gone")
+        cluster.cairn("volume", "delete", "purged")
+        cluster.cairn("volume", "purge", "purged")
+        wait_until(lambda: chunks_count(cluster) == full - 48, "the second's chunks are gone")
+        began = time.monotonic()
+        cluster.cairn("volume", "delete", "expires")
+        expect(len(asked(cluster, "list", "--deleted")) == 1, "it is in the bin")
+        wait_until(lambda: chunks_count(cluster) == empty, "the third's chunks are gone")
+        took = time.monotonic() - began
+        expect(took >= 4, f"it was gone after {took:.1f} s already")
+        print(f"    {full - empty} chunk files given back; the bin was empty after {took:.1f} s")
+        refused(cluster, "recycle bin", "restore", "expires")
