@@ -15,7 +15,9 @@ namespace cairn::sim {
 
 namespace {
 
-constexpr unsigned kRealSecondsMax = 60;  ///< a seed that takes longer hangs
+// A seed that takes longer hangs. It is the work that counts: a busy machine makes none of it.
+constexpr rlim_t kCpuSecondsMax = 60;
+constexpr unsigned kRealSecondsMax = 900;  ///< for one that waits for something
 constexpr size_t kReportBytesMax =
     32'000;  ///< fits into a pipe: a child never waits for its reader
 
@@ -94,7 +96,25 @@ void shuffle_memory(uint64_t seed) {
   }
 }
 
+std::string describe_death(int status) {
+  if (WIFSIGNALED(status)) return std::string(strsignal(WTERMSIG(status))) + ", see above";
+  return "exit code " + std::to_string(WEXITSTATUS(status));
+}
+
+std::string why_without_outcome(int status) {
+  const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  if (signal == SIGXCPU) {
+    return "did not end within " + std::to_string(kCpuSecondsMax) + " s of CPU";
+  }
+  if (signal == SIGALRM) {
+    return "did not end within " + std::to_string(kRealSecondsMax) + " real s";
+  }
+  return "the process died (" + describe_death(status) + ")";
+}
+
 [[noreturn]] void run_child(const Job& job, int report_fd) {
+  const rlimit cpu{.rlim_cur = kCpuSecondsMax, .rlim_max = kCpuSecondsMax + 5};
+  setrlimit(RLIMIT_CPU, &cpu);
   alarm(kRealSecondsMax);
   if (job.is_repetition) shuffle_memory(job.options.seed);
   const std::string report = serialize(run_seed(job.options));
@@ -201,20 +221,13 @@ class Batch {
     close(job.report_fd);
     Outcome outcome;
     if (!deserialize(text, outcome)) {
-      outcome.reason = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM
-                           ? "did not end within " + std::to_string(kRealSecondsMax) + " real s"
-                           : "the process died (" + describe_death(status) + ")";
+      outcome.reason = why_without_outcome(status);
     }
     judge(job, outcome);
     if (!job.is_repetition && ++ended_count_ % 100 == 0 && !is_terse_) {
       std::printf("%llu seeds have run\n", static_cast<unsigned long long>(ended_count_));
       std::fflush(stdout);
     }
-  }
-
-  static std::string describe_death(int status) {
-    if (WIFSIGNALED(status)) return std::string(strsignal(WTERMSIG(status))) + ", see above";
-    return "exit code " + std::to_string(WEXITSTATUS(status));
   }
 
   void judge(const Job& job, Outcome& outcome) {
