@@ -11,7 +11,7 @@ build_packages=(
 )
 test_packages=(
   fio qemu-utils libnbd-bin nbdkit nbdkit-plugin-dev nbdfuse fuse3 e2fsprogs
-  python3 jq iproute2 nftables procps util-linux
+  python3 jq iproute2 nftables procps util-linux chromium
 )
 
 missing=()

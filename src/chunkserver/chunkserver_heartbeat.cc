@@ -19,6 +19,8 @@ void Chunkserver::fill_io_counts(wire::HeartbeatRequest* request) {
   request->set_writes(now.writes - acknowledged_.writes);
   request->set_read_bytes(now.read_bytes - acknowledged_.read_bytes);
   request->set_written_bytes(now.written_bytes - acknowledged_.written_bytes);
+  request->set_reads_us(to_us(now.read_time - acknowledged_.read_time));
+  request->set_writes_us(to_us(now.write_time - acknowledged_.write_time));
 }
 
 void Chunkserver::fill_copyset(const Copyset& copyset, wire::CopysetHeartbeat* entry) const {
@@ -69,6 +71,8 @@ void Chunkserver::acknowledge(const wire::HeartbeatRequest& answered) {
   acknowledged_.writes += answered.writes();
   acknowledged_.read_bytes += answered.read_bytes();
   acknowledged_.written_bytes += answered.written_bytes();
+  acknowledged_.read_time += answered.reads_us() * Duration(1us);
+  acknowledged_.write_time += answered.writes_us() * Duration(1us);
   changes_.acknowledge(answered);
 }
 

@@ -53,6 +53,8 @@ struct IoCounts {
   uint64_t writes = 0;
   uint64_t read_bytes = 0;
   uint64_t written_bytes = 0;
+  Duration read_time{};  ///< of all reads, from the request to its answer
+  Duration write_time{};
 };
 
 class ChunkService {

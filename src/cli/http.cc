@@ -41,7 +41,8 @@ http::Response health_response(const Status& health) {
 void add_http_option(CLI::App& command, std::string& address) {
   command
       .add_option("--http-listen", address,
-                  "HOST:PORT of /metrics and /healthz, without authentication (default: none)")
+                  "HOST:PORT of /metrics and /healthz (on an MDS also the console and /api/v1), "
+                  "without authentication (default: none)")
       ->envname("CAIRN_HTTP_LISTEN");
 }
 

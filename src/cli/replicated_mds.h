@@ -25,6 +25,8 @@ class ReplicatedMds {
   io::Task<Status> start();
   io::Task<void> stop();
   Status health() const;
+  /// As mds::Mds::view; kNotLeader where another one is the active one, and which.
+  Result<std::string> view(std::string_view name) const { return member_.view(name); }
 
  private:
   ReplicatedMds(Process& process, std::unique_ptr<io::Disk> disk,

@@ -6,6 +6,7 @@
 
 #include "chunkserver/chunkserver.h"
 #include "cli/commands.h"
+#include "cli/console.h"
 #include "cli/context.h"
 #include "cli/http.h"
 #include "cli/replicated_mds.h"
@@ -40,6 +41,9 @@ template <typename Server>
 int serve(Process& process, Server& server, const std::string& http_address) {
   // Before the server starts, so that a start that takes long can be watched.
   http::Server http(process.env());
+  if constexpr (requires { server.view(std::string_view()); }) {
+    add_console(http, mds::Mds::views(), [&](std::string_view name) { return server.view(name); });
+  }
   Status started = serve_http(http, process.env(), http_address, [&] { return server.health(); });
   if (started) {
     started = process.reactor().run_until_done(server.start());

@@ -413,6 +413,7 @@ void carry_over(ClusterState& from, ClusterState& into) {
     fresh.is_disk_failed = old->second.is_disk_failed;
     fresh.disk_error = old->second.disk_error;
     fresh.copysets_missing_count = old->second.copysets_missing_count;
+    fresh.traffic = old->second.traffic;
   }
   for (auto& [id, fresh] : into.copysets) {
     const auto old = from.copysets.find(id);

@@ -53,6 +53,7 @@ struct Chunkserver {
   bool is_disk_failed = false;
   std::string disk_error;
   uint32_t copysets_missing_count = 0;  ///< that it once had and no longer reports
+  wire::Traffic traffic;
 
   ChunkserverId id() const { return ChunkserverId(record.id()); }
   placement::Service service() const;

@@ -15,6 +15,9 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "io/env.h"
 #include "mds/options.h"
@@ -50,6 +53,12 @@ class Mds {
   io::Task<void> stop();
   /// Ok while it serves; otherwise why not.
   Status health() const;
+  /// What people look at, as one JSON object: the reply of the operation that `name` names, with
+  /// the message's field names. It shows what this process knows and asks nobody.
+  /// Errors: kNotFound, naming the views that there are; kUnavailable while starting.
+  Result<std::string> view(std::string_view name) const;
+  /// The names that view() knows.
+  static const std::vector<std::string>& views();
   /// Where it listens, with the port that the system chose if 0 was asked for. After start().
   io::Address address() const;
 

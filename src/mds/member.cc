@@ -67,6 +67,11 @@ io::Task<void> Member::stop() {
   server_.set_absent([](wire::Method) { return error(Errc::kClosed, "this MDS is stopping"); });
 }
 
+Result<std::string> Member::view(std::string_view name) const {
+  if (mds_) return mds_->view(name);
+  return absent();
+}
+
 Status Member::health() const {
   if (failure_) return *failure_;
   return ok();

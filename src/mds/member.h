@@ -30,6 +30,8 @@ class Member {
   io::Task<void> stop();
   /// Ok while it serves or waits for its election; else why it could not serve.
   Status health() const;
+  /// As Mds::view; kNotLeader while another one is the active one, with its address.
+  Result<std::string> view(std::string_view name) const;
   /// Null while another one is the active one.
   const Mds* active() const { return mds_.get(); }
 

@@ -3,6 +3,7 @@
 namespace cairn::chunkserver {
 
 Answered<wire::ReadChunkReply> ChunkService::read_chunk(rpc::Call<wire::ReadChunkRequest> call) {
+  const Instant began = context_.env().clock.now();
   const wire::ReadChunkRequest& request = call.request;
   CO_TRY(check_range(request.offset_bytes(), request.size_bytes()));
   const PinnedCopyset copyset =
@@ -16,6 +17,7 @@ Answered<wire::ReadChunkReply> ChunkService::read_chunk(rpc::Call<wire::ReadChun
                                       .size_bytes = request.size_bytes()});
   if (data) {
     ++io_counts_.reads;
+    io_counts_.read_time += context_.env().clock.now() - began;
     io_counts_.read_bytes += request.size_bytes();
     answer.attachment.push_back(std::move(*data));
     co_return answer;

@@ -31,6 +31,7 @@ Status check_attachment(const wire::WriteChunkRequest& request, const Buffer& at
 }  // namespace
 
 Answered<wire::WriteChunkReply> ChunkService::write_chunk(rpc::Call<wire::WriteChunkRequest> call) {
+  const Instant began = context_.env().clock.now();
   const wire::WriteChunkRequest& request = call.request;
   CO_TRY(check_range(request.offset_bytes(), request.size_bytes()));
   CO_TRY(check_writer(request));
@@ -55,6 +56,7 @@ Answered<wire::WriteChunkReply> ChunkService::write_chunk(rpc::Call<wire::WriteC
   auto index = co_await copyset->write(std::move(write));
   if (index) {
     ++io_counts_.writes;
+    io_counts_.write_time += context_.env().clock.now() - began;
     io_counts_.written_bytes += request.size_bytes();
     answer.message.set_index(index->value());
   } else if (index.code() == Errc::kNotLeader) {

@@ -67,6 +67,10 @@ Result<wire::ClusterStatusReply> cluster_status(Context& mds, const wire::Cluste
     info->set_leaders_count(leaders[id]);
     info->set_service(std::string(to_string(chunkserver.service())));
     info->set_disk_error(chunkserver.disk_error);
+    // Of one that is silent nobody knows it.
+    if (now - chunkserver.heard_at.value_or(now) < 3 * mds.options.heartbeat_interval) {
+      *info->mutable_traffic() = chunkserver.traffic;
+    }
     info->set_silent_ms(chunkserver.heard_at ? to_ms(now - *chunkserver.heard_at) : -1);
   }
   return reply;

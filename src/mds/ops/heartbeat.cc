@@ -33,11 +33,35 @@ Result<Chunkserver*> find_sender(Context& mds, const wire::HeartbeatRequest& req
   return &found->second;
 }
 
+/// What the heartbeat counts, over the time since the one before.
+wire::Traffic traffic_of(const wire::HeartbeatRequest& request, Duration since) {
+  wire::Traffic traffic;
+  const double seconds = std::chrono::duration<double>(since).count();
+  const auto rate = [&](uint64_t count) { return static_cast<double>(count) / seconds; };
+  const auto mean = [](uint64_t sum, uint64_t count) {
+    return count == 0 ? 0.0 : static_cast<double>(sum) / static_cast<double>(count);
+  };
+  traffic.set_reads_per_s(rate(request.reads()));
+  traffic.set_writes_per_s(rate(request.writes()));
+  traffic.set_read_bytes_per_s(rate(request.read_bytes()));
+  traffic.set_written_bytes_per_s(rate(request.written_bytes()));
+  traffic.set_read_us(mean(request.reads_us(), request.reads()));
+  traffic.set_write_us(mean(request.writes_us(), request.writes()));
+  return traffic;
+}
+
+void take_in_traffic(Chunkserver& sender, const wire::HeartbeatRequest& request, Instant now) {
+  // The first one since this MDS serves may count for much longer than anybody knows.
+  if (!sender.heard_at || now <= *sender.heard_at) return;
+  sender.traffic = traffic_of(request, now - *sender.heard_at);
+}
+
 void take_in_disk(Context& mds, Chunkserver& sender, const wire::HeartbeatRequest& request) {
   if (request.disk_failed() && !sender.is_disk_failed) {
     mds.env.logger.error("a chunkserver's disk failed",
                          {{"chunkserver", sender.id()}, {"error", request.disk_error()}});
   }
+  take_in_traffic(sender, request, mds.env.clock.now());
   sender.heard_at = mds.env.clock.now();
   sender.used_bytes = std::min(request.used_bytes(), sender.record.capacity_bytes());
   sender.pool_chunks_ready_count = request.pool_chunks_ready_count();

@@ -2,6 +2,7 @@
 
 #include "mds/background/jobs.h"
 #include "mds/service/rpc_service.h"
+#include "mds/service/views.h"
 #include "rpc/client.h"
 #include "rpc/services.h"
 
@@ -83,6 +84,15 @@ Status Mds::health() const {
   if (parts_->address.text.empty()) return error(Errc::kUnavailable, "this MDS is starting");
   if (parts_->context.jobs.is_closed()) return error(Errc::kUnavailable, "this MDS is stopping");
   return ok();
+}
+
+Result<std::string> Mds::view(std::string_view name) const {
+  TRY(health());
+  return show(parts_->context, name);
+}
+
+const std::vector<std::string>& Mds::views() {
+  return view_names();
 }
 
 io::Address Mds::address() const {
