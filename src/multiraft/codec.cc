@@ -101,6 +101,7 @@ void encode(GroupId group, const raft::Message& message, wire::RaftMessage* into
   into->set_index(message.index.value());
   into->set_commit(message.commit.value());
   into->set_reject(message.reject);
+  into->set_is_partial(message.is_partial);
   into->set_reject_hint(message.reject_hint.value());
   if (!message.context.empty()) {
     into->set_context(message.context.data(), message.context.size_bytes());
@@ -127,6 +128,7 @@ Result<raft::Message> decode(const wire::RaftMessage& from, const Buffer& attach
   message.index = LogIndex(from.index());
   message.commit = LogIndex(from.commit());
   message.reject = from.reject();
+  message.is_partial = from.is_partial();
   message.reject_hint = LogIndex(from.reject_hint());
   message.context = Buffer::copy_of(from.context());
   if (message.term.is_zero()) {

@@ -77,6 +77,9 @@ inline constexpr uint8_t kMessageTypesCount = 24;
 struct Message {
   MessageType type = MessageType::kHup;
   bool reject = false;
+  /// kAppendResponse: the sender has these entries and not yet all that they stand upon, so that
+  /// its word counts towards no quorum; `commit` is then what it knows as committed.
+  bool is_partial = false;
   NodeId to{};
   NodeId from{};
   Term term{};      ///< zero: local, or forwarded on behalf of a client

@@ -148,6 +148,7 @@ void Raft::reset(Term term) {
     progress.inflights = tracker_.make_inflights();
     progress.is_learner = learner;
     if (id == id_) progress.match = last;
+    if (id == id_ && !is_partial_) progress.counted = last;
   }
   pending_conf_index_ = LogIndex(0);
   leaving_index_ = LogIndex(0);
@@ -228,6 +229,13 @@ void Raft::send(Message message) {
     default:
       CHECK(message.term.is_zero(), "the term is set here");
       message.term = term_;
+  }
+  if (message.type == MessageType::kAppendResponse && is_partial_ && !message.reject &&
+      message.to != id_) {
+    message.is_partial = true;
+    // Matched and committed: known to the leader as well from now on. It may be new, and able to
+    // commit nothing before this member counts; which may wait for what the leader has applied.
+    message.commit = std::min(message.index, log_.committed());
   }
   trace("send", &message);
   if (messages_.capacity() == 0) messages_.reserve(tracker_.progress.count() + 1);

@@ -84,6 +84,8 @@ class Raft {
   /// A voter whose log is not waiting for a snapshot.
   bool promotable() const;
   void set_priority(uint32_t priority);
+  bool is_partial() const { return is_partial_; }
+  void set_partial(bool is_partial);
   void set_randomized_election_timeout(uint32_t ticks) { randomized_election_timeout_ = ticks; }
   void check_invariants() const;
 
@@ -153,6 +155,8 @@ class Raft {
   bool maybe_send_snapshot(NodeId to, Progress& progress);
   void send_heartbeat(NodeId to, Progress& progress, const Buffer& context);
   void take_append_response(const Message& message, Progress& progress);
+  bool take_acknowledgment(const Message& message, Progress& progress);
+  void announce_commit();
   void take_append_rejection(const Message& message, Progress& progress);
   void take_heartbeat_response(const Message& message, Progress& progress);
   void take_snapshot_status(const Message& message, Progress& progress);
@@ -256,7 +260,8 @@ class Raft {
 
   Role role_ = Role::kFollower;
   bool is_learner_ = false;
-  uint32_t priority_;  ///< see Config::priority
+  bool is_partial_ = false;  ///< see RawNode::set_partial()
+  uint32_t priority_;        ///< see Config::priority
   NodeId leader_;
   NodeId transferee_;  ///< leader only: proposals are refused while a transfer is under way
   Log log_;

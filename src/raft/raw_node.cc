@@ -122,7 +122,7 @@ Status RawNode::propose_conf_change(const ConfChange& change) {
 bool RawNode::is_caught_up(NodeId member, uint64_t lag_entries_max) const {
   const Progress* progress = is_leader() ? raft_->tracker().progress.find(member) : nullptr;
   return progress && progress->recent_active && progress->state == ProgressState::kReplicate &&
-         progress->match + lag_entries_max >= last_index();
+         !progress->is_partial() && progress->match + lag_entries_max >= last_index();
 }
 
 Status RawNode::promote(NodeId learner, uint64_t lag_entries_max) {

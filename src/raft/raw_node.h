@@ -139,6 +139,13 @@ class RawNode {
   void transfer_leader(NodeId to);
   /// See Config::priority. From now on.
   void set_priority(uint32_t priority) { raft_->set_priority(priority); }
+  /// This member's log has what it acknowledges, but its state machine lacks parts of what went
+  /// before. While that is so it takes entries like others and votes, and what it acknowledges
+  /// counts towards no quorum: nothing is committed that rests on it. Set before a snapshot is
+  /// acknowledged that leaves the state partial, and taken back only once what was missing is
+  /// durable. It may be elected; then the host should hand over.
+  void set_partial(bool is_partial) { raft_->set_partial(is_partial); }
+  bool is_partial() const { return raft_->is_partial(); }
   /// A follower stops believing in its leader, so that it may vote before its timeout.
   void forget_leader();
   /// A linearizable read: `context` comes back in Ready::read_states with the index to wait for; or

@@ -123,10 +123,37 @@ void Raft::take_append_response(const Message& message, Progress& progress) {
   if (message.reject) return take_append_rejection(message, progress);
   // What was never sent cannot be acknowledged: believing it would commit what nobody has.
   if (message.index > log_.last_index()) return;
+  if (!take_acknowledgment(message, progress)) return;
+  const LogIndex known = message.is_partial ? std::min(message.commit, message.index) : LogIndex();
+  const bool learns = known > log_.committed();
+  if (learns) log_.commit_to(known);  // the logs match up to there
+  if (maybe_commit() || learns) {
+    announce_commit();
+  } else if (!batch_appends_ && message.from != id_ && progress.can_bump_commit(log_.committed())) {
+    // Not waiting for the heartbeat to tell it what is committed.
+    send_append(message.from, progress);
+  }
+  if (batch_appends_) appends_due_ = true;
+  // The window has opened: fill it.
+  if (message.from != id_ && !batch_appends_) {
+    while (maybe_send_append(message.from, progress, false)) {
+    }
+  }
+  if (message.from == transferee_ && progress.match == log_.last_index()) {
+    info(id_, " sent MsgTimeoutNow to ", message.from, " after received MsgAppResp");
+    send_timeout_now(message.from);
+  }
+}
+
+// False: there is nothing new in it.
+bool Raft::take_acknowledgment(const Message& message, Progress& progress) {
   // A probe that is answered without news (after an unreachable peer came back, say) still shows
   // that the logs meet.
   const bool probed = progress.match == message.index && progress.state == ProgressState::kProbe;
-  if (!progress.maybe_update(message.index) && !probed) return;
+  const bool matches_more = progress.maybe_update(message.index);
+  const bool is_partial = message.from == id_ ? is_partial_ : message.is_partial;
+  const bool counts_more = !is_partial && progress.count_up_to(message.index);
+  if (!matches_more && !probed) return counts_more || message.commit > log_.committed();
   switch (progress.state) {
     case ProgressState::kProbe:
       progress.become_replicate();
@@ -144,25 +171,23 @@ void Raft::take_append_response(const Message& message, Progress& progress) {
       progress.inflights.free_up_to(message.index);
       break;
   }
+  return true;
+}
+
+// The commit index has moved.
+void Raft::announce_commit() {
+  release_early_reads();
   if (batch_appends_) {
-    if (maybe_commit()) release_early_reads();
     appends_due_ = true;
-  } else if (maybe_commit()) {
-    release_early_reads();
+  } else {
     broadcast_append();
-  } else if (message.from != id_ && progress.can_bump_commit(log_.committed())) {
-    // Not waiting for the heartbeat to tell it what is committed.
-    send_append(message.from, progress);
   }
-  // The window has opened: fill it.
-  if (message.from != id_ && !batch_appends_) {
-    while (maybe_send_append(message.from, progress, false)) {
-    }
-  }
-  if (message.from == transferee_ && progress.match == log_.last_index()) {
-    info(id_, " sent MsgTimeoutNow to ", message.from, " after received MsgAppResp");
-    send_timeout_now(message.from);
-  }
+}
+
+void Raft::set_partial(bool is_partial) {
+  if (std::exchange(is_partial_, is_partial) == is_partial || is_partial) return;
+  Progress* own = role_ == Role::kLeader ? tracker_.progress.find(id_) : nullptr;
+  if (own && own->count_up_to(own->match) && maybe_commit()) announce_commit();
 }
 
 void Raft::take_heartbeat_response(const Message& message, Progress& progress) {
@@ -170,7 +195,9 @@ void Raft::take_heartbeat_response(const Message& message, Progress& progress) {
   progress.paused = false;
   // One append may pass, even into a full window; and a probe that was answered needs an append to
   // get back to replicating although there is nothing to send.
-  if (progress.match < log_.last_index() || progress.state == ProgressState::kProbe) {
+  // One whose state was partial is asked whether it counts by now.
+  if (progress.match < log_.last_index() || progress.state == ProgressState::kProbe ||
+      progress.is_partial()) {
     send_append(message.from, progress);
   }
   if (is_planted(PlantedBug::kReadAckOfAnyRound)) {

@@ -18,6 +18,7 @@ std::string_view to_string(ProgressState state) {
 
 void Progress::check_invariants() const {
   CHECK(match < next, "what was acknowledged is never sent again");
+  CHECK(counted <= match);
   CHECK(pending_snapshot.is_zero() || state == ProgressState::kSnapshot);
   CHECK(inflights.count() == 0 || state == ProgressState::kReplicate, "only pipelines are tracked");
 }
@@ -81,6 +82,13 @@ bool Progress::maybe_update(LogIndex index) {
   return true;
 }
 
+bool Progress::count_up_to(LogIndex index) {
+  if (index <= counted) return false;
+  counted = index;
+  CHECK(counted <= match);
+  return true;
+}
+
 bool Progress::maybe_decrease_to(LogIndex rejected, LogIndex hint) {
   if (state == ProgressState::kReplicate) {
     // A pipeline's messages may be reordered: a refusal of what was since acknowledged is stale.
@@ -104,6 +112,7 @@ bool Progress::maybe_decrease_to(LogIndex rejected, LogIndex hint) {
 std::string to_string(const Progress& progress) {
   std::string text(to_string(progress.state));
   text += " match=" + to_string(progress.match) + " next=" + to_string(progress.next);
+  if (progress.is_partial()) text += " counted=" + to_string(progress.counted);
   if (progress.is_learner) text += " learner";
   if (progress.is_paused()) text += " paused";
   if (!progress.pending_snapshot.is_zero()) {

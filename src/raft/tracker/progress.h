@@ -18,6 +18,9 @@ std::string_view to_string(ProgressState state);
 struct Progress {
   LogIndex match;  ///< the follower's log is known to equal the leader's up to here
   LogIndex next;   ///< the next entry to send; match < next always
+  /// What of that counts towards a quorum, <= match: less than it while the follower's state is
+  /// partial, see RawNode::set_partial().
+  LogIndex counted;
   ProgressState state = ProgressState::kProbe;
 
   /// Nothing more is sent until the follower answers or a heartbeat round lets one append pass.
@@ -33,6 +36,8 @@ struct Progress {
 
   Inflights inflights;
 
+  /// It has acknowledged what does not count: its state lacks parts.
+  bool is_partial() const { return counted < match; }
   bool is_paused() const { return state == ProgressState::kSnapshot || paused; }
 
   void become_probe();
@@ -48,6 +53,8 @@ struct Progress {
   }
   /// The follower acknowledged up to `index`. False if that was known already.
   bool maybe_update(LogIndex index);
+  /// Its acknowledgment of `index`, which maybe_update() knows, counts. False: so much did already.
+  bool count_up_to(LogIndex index);
   /// The follower refused an append after `rejected` and `hint` is where its log may meet ours.
   /// False if the refusal is stale; otherwise `next` has moved back.
   bool maybe_decrease_to(LogIndex rejected, LogIndex hint);

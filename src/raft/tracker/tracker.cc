@@ -30,7 +30,7 @@ LogIndex ProgressTracker::committed() const {
   }
   return config.voters.committed_index([this](NodeId id) -> std::optional<LogIndex> {
     const Progress* member = progress.find(id);
-    return member ? std::optional(member->match) : std::nullopt;
+    return member ? std::optional(member->counted) : std::nullopt;
   });
 }
 

@@ -60,7 +60,7 @@ TEST(Inflights, OneMessageBeyondTheByteLimitIsLetIn) {
 
 Progress progress_at(uint64_t match, uint64_t next) {
   Progress progress;
-  progress.match = LogIndex(match);
+  progress.match = progress.counted = LogIndex(match);
   progress.next = LogIndex(next);
   progress.inflights = Inflights(3, 0);
   return progress;
@@ -164,6 +164,7 @@ TEST(Tracker, LearnersNeitherVoteNorCommitNorKeepALeader) {
   for (uint64_t id : {1, 4}) {
     tracker.progress.find(NodeId(id))->recent_active = true;
     tracker.progress.find(NodeId(id))->match = LogIndex(9);
+    tracker.progress.find(NodeId(id))->counted = LogIndex(9);
     tracker.record_vote(NodeId(id), true);
   }
   EXPECT_FALSE(tracker.quorum_active());
@@ -172,7 +173,8 @@ TEST(Tracker, LearnersNeitherVoteNorCommitNorKeepALeader) {
   EXPECT_EQ(tracker.tally_votes().granted_count, 1U);
 
   tracker.progress.find(NodeId(2))->recent_active = true;
-  tracker.progress.find(NodeId(2))->match = LogIndex(7);
+  tracker.progress.find(NodeId(2))->match = LogIndex(8);
+  tracker.progress.find(NodeId(2))->counted = LogIndex(7);  // partial beyond
   tracker.record_vote(NodeId(2), true);
   EXPECT_TRUE(tracker.quorum_active());
   EXPECT_EQ(tracker.committed(), LogIndex(7));
