@@ -140,6 +140,7 @@ RaftPlan draw_raft_plan(Rng& rng, bool quiet) {
     draw_network_faults(rng, dice, plan.faults);
   }
   if (plan.faults.corruption > Duration::zero()) plan.voters_min = 3;
+  plan.partial_chance = rng.chance(0.5) ? rng.unit() : 0.0;
   return plan;
 }
 

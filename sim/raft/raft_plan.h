@@ -85,6 +85,7 @@ struct RaftPlan {
   size_t snapshot_filler_bytes = 0;
   double slow_apply_chance = 0;  ///< of a batch of commands
   double slow_save_chance = 0;   ///< of a snapshot saved or loaded
+  double partial_chance = 0;     ///< of one that is loaded, whose state comes bit by bit afterwards
   Duration chaos{};
 
   Duration timeout() const { return raft.election_timeout(); }

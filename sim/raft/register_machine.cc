@@ -70,8 +70,15 @@ void RegisterMachine::on_epoch(Epoch epoch, LogIndex index) {
     context_.witness.on_configuration(group_, node_, epoch_, *std::exchange(unseen_, {}));
 }
 
+uint64_t RegisterMachine::missing_count() const {
+  const Duration left = complete_at_ - env_.clock.now();
+  const Duration step = context_.plan.timeout() / 4;
+  return left <= Duration::zero() ? 0 : static_cast<uint64_t>((left + step - 1ns) / step);
+}
+
 Buffer RegisterMachine::encode_image() const {
-  const Image image{.index = applied_.value(), .registers = registers_};
+  const Image image{
+      .index = applied_.value(), .missing_count = missing_count(), .registers = registers_};
   Buffer data = Buffer::allocate(sizeof(image) + context_.plan.snapshot_filler_bytes);
   store(data.mutable_view(), image);
   std::ranges::fill(data.mutable_view().subspan(sizeof(image)),
@@ -100,6 +107,8 @@ Status RegisterMachine::restore(const Buffer& data) {
                    " of " + name());
   }
   registers_ = image.registers;
+  complete_at_ =
+      env_.clock.now() + static_cast<int64_t>(image.missing_count) * (context_.plan.timeout() / 4);
   applied_ = LogIndex(image.index);
   return ok();
 }
@@ -120,11 +129,22 @@ io::Task<Status> RegisterMachine::on_snapshot_load(Buffer data, NodeId source) {
   }
   context_.count("snapshot installed");
   is_loaded_ = true;
-  co_return restore(data);
+  if (!data.empty() && load<Image>(data.view()).missing_count > 0) {
+    context_.blame(name() + " was given a state that lacks parts");
+  }
+  CO_TRY(restore(data));
+  if (rng_.chance(context_.plan.partial_chance)) {
+    context_.count("snapshot left the state partial");
+    complete_at_ = env_.clock.now() +
+                   static_cast<int64_t>(rng_.between(1, 40)) * (context_.plan.timeout() / 4);
+  }
+  co_return ok();
 }
 
 void RegisterMachine::on_leader_start(Term term) {
-  (void)term;
+  if (missing_count() > 0) {
+    context_.blame(name() + " leads term " + to_string(term) + " and lacks parts of the state");
+  }
   context_.count("leader started");
 }
 

@@ -56,15 +56,17 @@ class RegisterMachine final : public multiraft::StateMachine {
   io::Task<Result<multiraft::SavedState>> on_snapshot_save() override;
   io::Task<Status> on_recover(Buffer data) override;
   io::Task<Status> on_snapshot_load(Buffer data, NodeId source) override;
+  uint64_t missing_count() const override;
   void on_leader_start(Term term) override;
   void on_configuration_committed(const raft::ConfState& configuration) override;
   void on_error(const Error& reason) override;
 
  private:
-  /// What a snapshot holds: the index that it is of, the registers, and as much filler as the plan
-  /// wants, so that it is small or large.
+  /// What a snapshot holds: the index that it is of, what its machine lacked, the registers, and as
+  /// much filler as the plan wants, so that it is small or large.
   struct Image {
     uint64_t index = 0;
+    uint64_t missing_count = 0;
     std::array<uint64_t, kRegistersCount> registers{};
   };
   Status restore(const Buffer& data);
@@ -83,6 +85,8 @@ class RegisterMachine final : public multiraft::StateMachine {
   /// A change's configuration comes ahead of its epoch, and a snapshot's behind it.
   std::optional<raft::ConfState> unseen_;
   bool is_loaded_ = false;
+  /// A part of the state comes in each timeout / 4 until then.
+  Instant complete_at_;
   bool is_retired_ = false;
   std::array<uint64_t, kRegistersCount> registers_{};
 };

@@ -120,6 +120,8 @@ Group::~Group() {
 }
 
 void Group::start() {
+  log_.set_missing(machine_.missing_count());
+  raw_->set_partial(log_.is_partial());
   greet_members();
   host_.mark_ready(*this);
 }
@@ -158,6 +160,8 @@ void Group::tick(bool beats) {
   raw_->tick();
   if (beats) raw_->send_heartbeats();
   reprobe_snapshots();
+  maybe_start_leading();
+  give_way();
   host_.mark_ready(*this);
 }
 
@@ -284,6 +288,10 @@ void Group::send_to_peer(raft::Message message) {
         }
         return;
       }
+      break;
+    case raft::MessageType::kAppendResponse:
+      // Of a snapshot, say: whether it left the state partial is known only now.
+      message.is_partial |= raw_->is_partial();
       break;
     case raft::MessageType::kTimeoutNow:
       if (!is_planted(PlantedBug::kLeaseAfterTransfer)) lease_.revoke();

@@ -225,6 +225,8 @@ class Group {
   io::Task<Status> leave_joint(Term term);
   io::Task<Status> wait_caught_up(NodeId learner);
   NodeId best_successor() const;
+  std::vector<NodeId> successors() const;
+  void give_way();
   io::Task<Status> wait_transferred(NodeId to, Term term);
   io::Task<void> hand_over();
   /// Joined and given nothing yet, or reset: it has no configuration, and may have forgotten what
@@ -234,7 +236,9 @@ class Group {
 
   // group_snapshot.cc
   io::Task<void> take_wanted_snapshot();
-  io::Task<Result<GroupState>> keep_saved(LogIndex index, Epoch epoch, Buffer data);
+  enum class Of : uint8_t { kWholeState, kPartialState };
+  io::Task<Result<GroupState>> keep_saved(LogIndex index, Epoch epoch, Buffer data, Of of);
+  bool names_file(LogIndex index) const;
   io::Task<void> remove_old_files();
   bool has_to_be_fetched(const raft::Message& message);
   io::Task<void> fetch_snapshot(SnapshotFile file);
@@ -244,7 +248,12 @@ class Group {
   bool is_overtaken() const { return raw_->first_index() > applied_ + 1; }
   io::Task<void> install_loop();
   io::Task<Status> install(raft::Message message);
-  void adopt_snapshot(raft::Message& message, Epoch epoch);
+  io::Task<Status> describe_partial(raft::SnapshotPtr* snapshot, Epoch epoch);
+  void adopt_snapshot(raft::Message& message, Epoch epoch, uint64_t missing_count);
+  /// Enough has come of what the last snapshot says is missing that a restart should not have to
+  /// look at it again; or all of it.
+  bool has_become_fuller() const;
+  io::Task<Status> count_again();
   void reprobe_snapshots();
   io::Task<Status> wait_between_batches();
   io::Task<Status> save_and_cut(Keep keep);
@@ -313,6 +322,7 @@ class Group {
   uint64_t written_bytes_ = 0;  ///< of entries since the last snapshot: what a restart applies
   uint64_t written_entries_ = 0;
   uint32_t ticks_to_reprobe_ = 0;
+  uint32_t ticks_to_give_way_ = 0;
 };
 
 }  // namespace cairn::multiraft

@@ -177,7 +177,7 @@ void Group::maybe_start_leading() {
   if (!is_leader() || started_term_ == raw_->term()) return;
   // An election won in this turn is noted at its end; leader_first_index_ is an older term's yet.
   if (!noted_leader_ || noted_term_ != raw_->term()) return;
-  if (applied_ < leader_first_index_) return;
+  if (applied_ < leader_first_index_ || machine_.missing_count() > 0) return;
   started_term_ = raw_->term();
   machine_.on_leader_start(started_term_);
 }

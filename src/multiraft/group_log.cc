@@ -27,7 +27,7 @@ Result<raft::Entries> GroupLog::entries(LogIndex low, LogIndex high, uint64_t by
 }
 
 Result<raft::SnapshotPtr> GroupLog::snapshot() const {
-  if (needs_newer_snapshot()) {
+  if (needs_newer_snapshot() || is_partial()) {
     return error(raft::kSnapshotTemporarilyUnavailable, "a newer snapshot is being taken");
   }
   return snapshot_;

@@ -24,7 +24,8 @@ class GroupLog : public raft::Storage {
   Result<Term> term(LogIndex index) const override;
   LogIndex first_index() const override { return base_.index + 1; }
   LogIndex last_index() const override { return base_.index + entries_.size(); }
-  /// Errors: kSnapshotTemporarilyUnavailable: the last one is older than need_snapshot_from() asks.
+  /// Errors: kSnapshotTemporarilyUnavailable: the last one is older than need_snapshot_from() asks,
+  /// or describes a partial state.
   Result<raft::SnapshotPtr> snapshot() const override;
 
   /// Appends, replacing everything from the first of `entries` on.
@@ -39,6 +40,10 @@ class GroupLog : public raft::Storage {
   /// it: none is sent until there is a newer one.
   void need_snapshot_from(LogIndex index) { snapshot_needed_from_ = index; }
   bool needs_newer_snapshot() const { return snapshot_->metadata.index < snapshot_needed_from_; }
+  /// The last snapshot describes a state that lacks something: nobody else may have it.
+  void set_missing(uint64_t missing_count) { missing_count_ = missing_count; }
+  uint64_t missing_count() const { return missing_count_; }
+  bool is_partial() const { return missing_count_ > 0; }
   /// Drops the entries up to `index`, which the snapshot covers.
   void compact(LogIndex index);
   /// Forgets everything: the log begins after `snapshot`.
@@ -59,6 +64,7 @@ class GroupLog : public raft::Storage {
   raft::EntryId base_;          ///< the last entry that was cut off
   raft::SnapshotPtr snapshot_;  ///< at or after base_
   LogIndex snapshot_needed_from_;
+  uint64_t missing_count_ = 0;
   std::deque<raft::Entry> entries_;
 };
 

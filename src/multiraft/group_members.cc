@@ -79,11 +79,12 @@ Status Group::check_new_voter(NodeId node) const {
   // Of a quiet group nobody is heard from but by the beats of their hosts.
   const bool is_active = progress->recent_active || host_.beats().answers(node);
   if (progress->state != raft::ProgressState::kReplicate || !is_active ||
-      progress->match + host_.options().caught_up_lag_entries < last) {
-    return error(Errc::kPreconditionFailed, "learner " + to_string(node) +
-                                                " has not caught up: it is at " +
-                                                to_string(progress->match) + " of " +
-                                                to_string(last) + "; nothing was proposed");
+      progress->match + host_.options().caught_up_lag_entries < last || progress->is_partial()) {
+    return error(Errc::kPreconditionFailed,
+                 "learner " + to_string(node) + " has not caught up: it is at " +
+                     to_string(progress->match) + " of " + to_string(last) +
+                     (progress->is_partial() ? ", and lacks parts of the state" : "") +
+                     "; nothing was proposed");
   }
   return ok();
 }
@@ -224,6 +225,11 @@ io::Task<Status> Group::set_members(std::vector<NodeId> wanted) {
 io::Task<Status> Group::reset_members(std::vector<NodeId> to) {
   auto inside = CO_TRY(gate_.enter());
   CO_TRY(check_in_service());
+  if (machine_.missing_count() > 0) {
+    co_return error(Errc::kPreconditionFailed,
+                    "this replica was being caught up and lacks parts of the state: the group "
+                    "cannot be reset to it; nothing was changed");
+  }
   logger_.warn("resets the group's members: what this replica does not hold is lost",
                {{"group", id_}, {"last", raw_->last_index()}, {"term", raw_->term()}});
   CO_TRY(raw_->reset_configuration(to, {}));
@@ -269,20 +275,49 @@ io::Task<Status> Group::wait_caught_up(NodeId learner) {
   }
 }
 
-NodeId Group::best_successor() const {
-  NodeId best;
-  LogIndex best_match;
+/// The other voters that keep up and, as far as is known, lack nothing.
+std::vector<NodeId> Group::successors() const {
+  std::vector<NodeId> found;
   for (NodeId node : voters()) {
     const raft::Progress* progress = raw_->progress(node);
     if (node == host_.self() || !progress || progress->state != raft::ProgressState::kReplicate) {
       continue;
     }
-    if (!progress->recent_active && !host_.beats().answers(node)) continue;
-    if (!best.is_none() && progress->match <= best_match) continue;
+    const bool is_active = progress->recent_active || host_.beats().answers(node);
+    if (is_active && !progress->is_partial()) found.push_back(node);
+  }
+  return found;
+}
+
+NodeId Group::best_successor() const {
+  NodeId best;
+  LogIndex best_match;
+  for (NodeId node : successors()) {
+    const LogIndex match = raw_->progress(node)->match;
+    if (!best.is_none() && match <= best_match) continue;
     best = node;
-    best_match = progress->match;
+    best_match = match;
   }
   return best;
+}
+
+// A member with a partial state was elected, because it has entries that others lack. It gives them
+// these, and the leadership to one that has everything. What it cannot commit it need not: the next
+// leader does. Where nobody can take it, it becomes complete itself in the end.
+void Group::give_way() {
+  if (!is_leader() || machine_.missing_count() == 0) {
+    ticks_to_give_way_ = 0;
+    return;
+  }
+  if (ticks_to_give_way_ > 0) {
+    --ticks_to_give_way_;
+    return;
+  }
+  const NodeId to = best_successor();
+  if (to.is_none() || !raw_->transferee().is_none()) return;
+  logger_.info("hands leadership over: its own state is partial", {{"group", id_}, {"to", to}});
+  raw_->transfer_leader(to);
+  ticks_to_give_way_ = host_.options().election_ticks;
 }
 
 io::Task<Status> Group::transfer_leadership(NodeId to) {
@@ -296,6 +331,11 @@ io::Task<Status> Group::transfer_leadership(NodeId to) {
   if (!contains(voters(), to)) {
     co_return error(Errc::kInvalidArgument,
                     "node " + to_string(to) + " is no voter of the group; nothing was done");
+  }
+  if (const raft::Progress* progress = raw_->progress(to); progress && progress->is_partial()) {
+    co_return error(Errc::kUnavailable, "node " + to_string(to) +
+                                            " is being caught up and could not lead; nothing was "
+                                            "done");
   }
   // One that campaigns under a change that it has not applied may not win, or not stay.
   if (!is_ready_leader() || raw_->applied() < written_change_ || raw_->config().voters.is_joint()) {

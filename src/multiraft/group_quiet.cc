@@ -110,7 +110,7 @@ bool Group::is_at_rest(NodeId follower, LogIndex last) const {
   const FollowerBond* bond = bond_with(follower);
   if (!progress || !bond || progress->state != raft::ProgressState::kReplicate) return false;
   if (is_planted(PlantedBug::kRestUnacknowledged)) return true;
-  return progress->match == last && bond->commit == last;
+  return progress->counted == last && bond->commit == last;
 }
 
 void Group::on_peer_news(NodeId peer) {

@@ -45,7 +45,7 @@ void Group::receive_heartbeat_answer(NodeId from, const GroupHeartbeatAnswer& an
     if (!answer.bound_commit.is_zero()) note_bond(from, answer.epoch, answer.bound_commit);
     if (progress_.has_waiters()) progress_.notify_all();
     const raft::Progress* progress = raw_->progress(from);
-    if (progress && progress->match < raw_->last_index()) suspects_.insert(from);
+    if (progress && progress->counted < raw_->last_index()) suspects_.insert(from);
   }
   raft::Message message;
   message.type = raft::MessageType::kHeartbeatResponse;

@@ -5,12 +5,12 @@ namespace cairn::multiraft {
 
 bool Group::can_snapshot() const {
   return !failed_ && !stopping_ && !saving_ && !installing_ && !refusal_ &&
-         applied_ > log_.last_snapshot()->metadata.index;
+         (applied_ > log_.last_snapshot()->metadata.index || has_become_fuller());
 }
 
 bool Group::wants_snapshot() const {
   const HostOptions& options = host_.options();
-  return can_snapshot() && ((is_leader() && log_.needs_newer_snapshot()) ||
+  return can_snapshot() && ((is_leader() && log_.needs_newer_snapshot()) || has_become_fuller() ||
                             written_bytes_ >= options.snapshot_log_bytes ||
                             written_entries_ >= options.snapshot_log_entries);
 }
@@ -55,7 +55,7 @@ io::Task<Status> Group::take_snapshot(Keep keep) {
     co_return error(Errc::kUnavailable, "a snapshot of the copyset is already under way");
   }
   const raft::SnapshotPtr last = log_.last_snapshot();
-  if (applied_ <= last->metadata.index) {
+  if (applied_ <= last->metadata.index && !has_become_fuller()) {
     if (keep == Keep::kNothing && log_.base().index < last->metadata.index) cut_log(last, keep);
     co_return ok();
   }
@@ -80,6 +80,7 @@ io::Task<Status> Group::save_and_cut(Keep keep) {
   const Epoch epoch = epoch_;
   const uint64_t bytes_before = written_bytes_, entries_before = written_entries_;
 
+  const uint64_t missing_count = machine_.missing_count();
   auto saved = co_await machine_.on_snapshot_save();
   if (!saved && is_refusal(saved.code())) co_return saved.error();
   if (!saved) {
@@ -90,18 +91,38 @@ io::Task<Status> Group::save_and_cut(Keep keep) {
   CO_TRY(check_in_service());
   // The leader's snapshot, which is newer, takes its place.
   if (installing_ || is_overtaken()) co_return ok();
-  auto state = co_await keep_saved(snapshot->metadata.index, epoch, std::move(saved->data));
+  auto state = co_await keep_saved(snapshot->metadata.index, epoch, std::move(saved->data),
+                                   missing_count > 0 ? Of::kPartialState : Of::kWholeState);
   if (!state) {
     if (!is_refusal(state.code())) fail(state.error().within("saving a snapshot"));
     co_return state.error();
   }
   CO_TRY(check_in_service());
   if (installing_ || is_overtaken()) co_return ok();
-  CHECK(snapshot->metadata.index > log_.last_snapshot()->metadata.index, "one save at a time");
   snapshot->data = encode(*state);
   written_bytes_ -= std::min(written_bytes_, bytes_before);
   written_entries_ -= std::min(written_entries_, entries_before);
+  log_.set_missing(missing_count);
   cut_log(std::move(snapshot), keep);
+  if (raw_->is_partial()) CO_TRY(co_await count_again());
+  co_return ok();
+}
+
+bool Group::has_become_fuller() const {
+  const uint64_t missing_count = machine_.missing_count(), described_count = log_.missing_count();
+  if (missing_count == 0) return described_count > 0;
+  return missing_count + described_count / 8 + 1 <= described_count;
+}
+
+// What was missing is durable, and the mark says that nothing is: once that is durable as well,
+// this member's acknowledgments count again.
+io::Task<Status> Group::count_again() {
+  if (log_.is_partial()) co_return ok();
+  CO_TRY(co_await host_.wait_durable(last_written_));
+  CO_TRY(check_in_service());
+  if (log_.is_partial()) co_return ok();
+  raw_->set_partial(false);
+  host_.mark_ready(*this);
   co_return ok();
 }
 
@@ -122,14 +143,27 @@ void Group::cut_log(raft::SnapshotPtr snapshot, Keep keep) {
   host_.env().executor.spawn(remove_old_files());
 }
 
-io::Task<Result<GroupState>> Group::keep_saved(LogIndex index, Epoch epoch, Buffer data) {
+// A partial state may be described again before the log has grown, where a file of its own would be
+// in the next one's way: it stands in the mark, as far as that takes it.
+io::Task<Result<GroupState>> Group::keep_saved(LogIndex index, Epoch epoch, Buffer data, Of of) {
   GroupState state{.epoch = epoch, .machine = Buffer()};
-  if (data.size_bytes() <= host_.options().snapshot_inline_bytes_max) {
+  const size_t inline_bytes_max = of == Of::kPartialState
+                                      ? wal::Wal::kMarkBytesMax / 2
+                                      : host_.options().snapshot_inline_bytes_max;
+  if (data.size_bytes() <= inline_bytes_max) {
     state.machine = std::move(data);
+  } else if (names_file(index)) {
+    co_return error(Errc::kUnavailable,
+                    "the file of index " + to_string(index) + " is in use until the log grows");
   } else {
     state.file = CO_TRY(co_await host_.snapshot_files().save(id_, index, std::move(data)));
   }
   co_return state;
+}
+
+bool Group::names_file(LogIndex index) const {
+  const auto state = decode_group_state(log_.last_snapshot()->data.view());
+  return state && state->file && state->file->index == index;
 }
 
 // Once the mark that names a newer one is durable.
@@ -204,6 +238,7 @@ io::Task<Status> Group::install(raft::Message message) {
     co_await progress_.wait_next();
     CO_TRY(check_in_service());
   }
+  uint64_t missing_count = 0;
   for (;;) {
     const NodeId source = leader().is_none() ? NodeId() : leader();
     Status loaded = error(Errc::kUnavailable, "no leader is known to fetch from");
@@ -211,6 +246,11 @@ io::Task<Status> Group::install(raft::Message message) {
       loaded = co_await machine_.on_snapshot_load(state.machine, source);
     }
     CO_TRY(check_in_service());
+    missing_count = machine_.missing_count();
+    if (loaded && missing_count > 0) {
+      loaded = co_await describe_partial(&message.snapshot, state.epoch);
+      CO_TRY(check_in_service());
+    }
     if (loaded) break;
     logger_.warn("a snapshot could not be fetched; trying again",
                  {{"group", id_}, {"source", source}, {"why", loaded.error().message()}});
@@ -218,14 +258,30 @@ io::Task<Status> Group::install(raft::Message message) {
     co_await host_.env().clock.sleep(host_.options().snapshot_retry_delay);
     CO_TRY(check_in_service());
   }
-  adopt_snapshot(message, state.epoch);
+  adopt_snapshot(message, state.epoch, missing_count);
   co_return ok();
 }
 
-void Group::adopt_snapshot(raft::Message& message, Epoch epoch) {
+// What a restart finds in the log is what this member has, not what the leader has.
+io::Task<Status> Group::describe_partial(raft::SnapshotPtr* snapshot, Epoch epoch) {
+  auto saved = CO_TRY(co_await machine_.on_snapshot_save());
+  CO_TRY(check_in_service());
+  const LogIndex index = (*snapshot)->metadata.index;
+  const GroupState state =
+      CO_TRY(co_await keep_saved(index, epoch, std::move(saved.data), Of::kPartialState));
+  CO_TRY(check_in_service());
+  auto own = std::make_shared<raft::Snapshot>(**snapshot);
+  own->data = encode(state);
+  *snapshot = std::move(own);
+  co_return ok();
+}
+
+void Group::adopt_snapshot(raft::Message& message, Epoch epoch, uint64_t missing_count) {
   const raft::SnapshotPtr snapshot = message.snapshot;
   CHECK(snapshot->metadata.index >= applied_);
   log_.reset(snapshot);
+  log_.set_missing(missing_count);
+  raw_->set_partial(missing_count > 0);
   applied_ = snapshot->metadata.index;
   epoch_ = epoch;
   configuration_ = snapshot->metadata.conf_state;

@@ -80,8 +80,18 @@ class StateMachine {
   /// On a member that lags: replaces the state by the one that `data` describes, fetched from
   /// `source`, and makes it durable. May have got newer state than `data` says: the log after it is
   /// replayed. Tried again, from whoever leads by then, when it fails, but for kIo and kCorrupt:
-  /// then the group is out of service.
+  /// then the group is out of service. on_epoch tells when the log begins after `data`. May leave a
+  /// partial state, see missing_count(): then on_snapshot_save is called at once, and what it
+  /// describes takes the place of `data`.
   virtual io::Task<Status> on_snapshot_load(Buffer data, NodeId source) = 0;
+
+  /// How many parts of the state, in whatever unit, are still to come; 0: it is complete. A machine
+  /// may return from on_snapshot_load with a partial state and fetch the rest beside on_apply; what
+  /// it describes then says what is missing, so that it goes on from there after a restart. Until
+  /// it is complete, and that is durable, the member counts towards no quorum; if it is elected it
+  /// does not lead (no on_leader_start) but hands over, and nobody gets its snapshot. Asked often;
+  /// must not wait.
+  virtual uint64_t missing_count() const { return 0; }
 
   /// This member leads `term`, and everything committed before it is applied.
   virtual void on_leader_start(Term term) { (void)term; }
