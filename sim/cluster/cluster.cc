@@ -122,6 +122,7 @@ void ChunkserverNode::build(io::Env env) {
   options.heartbeat_interval = 1s;
   options.raft.snapshot_log_entries = shape.snapshot_log_entries;
   options.raft.retained_log_entries = shape.retained_log_entries;
+  options.fetch_bytes = 16 * kKiB;  // several pieces a chunk
   options.wal.segment_bytes = shape.wal_segment_bytes;
   options.wal.wal_bytes_max = 16 * shape.wal_segment_bytes;
   options.store.chunk_bytes = static_cast<uint32_t>(shape.chunk_bytes);

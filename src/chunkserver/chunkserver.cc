@@ -29,6 +29,7 @@ Chunkserver::Chunkserver(io::Env env, io::Disk& disk, Options options)
       service_(*this),
       server_(env, options_.rpc_server, options_.key),
       heartbeat_(env, mds_, *this, options_.heartbeat_interval),
+      catch_up_(*this, {.copysets_at_once_max = options_.fetches_inflight_max}),
       scan_(
           *this, client_,
           {.interval = options_.scan_interval, .bytes_per_second = options_.scan_bytes_per_second}),
@@ -81,6 +82,7 @@ io::Task<Status> Chunkserver::start() {
   if (is_stopping_) co_return error(Errc::kClosed, "stopped while it was starting");
   is_serving_ = true;
   heartbeat_.start();
+  catch_up_.start();
   slow_disk_ = std::make_unique<SlowDiskWatch>(env_, *host_, self(), options_.slow_disk);
   slow_disk_->start();
   disk_probe_ = std::make_unique<DiskProbe>(env_, disk_, *host_, options_.disk_probe);
@@ -145,9 +147,11 @@ io::Task<Status> Chunkserver::open_log() {
   host_ = std::make_unique<multiraft::Host>(env_, NodeId(identity_.id.value()), client_, peers_,
                                             options_.raft);
   copysets_->attach(*host_, NodeId(identity_.id.value()));
-  co_return co_await host_->open(disk_, options_.wal, [this](GroupId group) {
+  CO_TRY(co_await host_->open(disk_, options_.wal, [this](GroupId group) {
     return &copysets_->make(CopysetId(group.value()));
-  });
+  }));
+  (void)copysets_->all();  // attaches their nodes, before anything is received
+  co_return ok();
 }
 
 Status Chunkserver::health() const {
@@ -239,6 +243,7 @@ io::Task<void> Chunkserver::stop() {
   if (fetcher_) fetcher_->begin_stop();
   co_await heartbeat_.stop();
   co_await gate_.close();
+  co_await catch_up_.stop();
   co_await scan_.stop();
   // The groups first: they tell the calls that wait on them, which the server then waits for.
   if (host_) co_await host_->stop();

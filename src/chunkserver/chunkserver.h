@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 
+#include "chunkserver/background/catch_up.h"
 #include "chunkserver/background/heartbeat.h"
 #include "chunkserver/background/scan.h"
 #include "chunkserver/chunk_fetcher.h"
@@ -74,6 +75,7 @@ class Chunkserver final : private ServiceContext,
   void on_change_news() override { heartbeat_.hurry(); }
   // CopysetListener
   void on_copyset_news() override { heartbeat_.hurry(); }
+  void on_incomplete(CopysetId copyset) override { catch_up_.add(copyset); }
 
   void add_services();
   io::Task<void> leave_groups();
@@ -110,6 +112,7 @@ class Chunkserver final : private ServiceContext,
   IoCounts acknowledged_;  ///< what the MDS has been told
   rpc::Server server_;
   Heartbeat heartbeat_;
+  CatchUp catch_up_;
   Scan scan_;
   io::Gate gate_;
   io::Semaphore peers_writer_;  ///< one at a time replaces the file

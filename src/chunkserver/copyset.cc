@@ -59,6 +59,7 @@ io::Task<Result<LogIndex>> Copyset::write(Write write) {
   if (!node_->is_leader()) {
     co_return error(Errc::kNotLeader, "this replica does not lead the copyset; nothing was done");
   }
+  CO_TRY(check_serves());
   const Verdict verdict = writers_.look(op.client, op.sequence);
   if (verdict == Verdict::kApplied) co_return LogIndex();
   if (verdict == Verdict::kLate) {
@@ -122,6 +123,7 @@ io::Task<Result<Buffer>> Copyset::merge(ChunkId chunk, wire::ChunkOp whole, wire
 io::Task<Result<Buffer>> Copyset::read(Read read) {
   const uint64_t read_end = uint64_t{read.offset_bytes} + read.size_bytes;
   CHECK(read.size_bytes > 0 && read_end <= chunk_bytes_);
+  CO_TRY(check_serves());
   CO_TRY(co_await node_->read_barrier());
   // Behind the barrier: a fence that was ordered before this read began is applied by now.
   if (!is_planted(PlantedBug::kReadUnfenced)) {
@@ -147,6 +149,7 @@ io::Task<Status> Copyset::raise_fence(VolumeId volume, Fence fence) {
 }
 
 io::Task<Result<LogIndex>> Copyset::remove_chunk(wire::ChunkOp op) {
+  CO_TRY(check_serves());
   op.kind = wire::ChunkOpKind::kDelete;
   co_return co_await node_->apply(wire::encode(op), Buffer());
 }
@@ -166,6 +169,8 @@ io::Task<Status> Copyset::apply_delete(ChunkId chunk) {
     turn = co_await copy_turn_.acquire();
     watches_.set_void(chunk);
   }
+  // What comes behind this in the log is all that the chunk will ever hold.
+  if (missing_.contains(chunk)) finish_chunk(chunk);
   co_return co_await store_.remove(id_, chunk);
 }
 
@@ -197,8 +202,9 @@ io::Task<Status> Copyset::apply_one(multiraft::Command* command) {
       co_return error(Errc::kCorrupt, "a write's payload has another size than its operation says");
     }
     const bool may_be_quick = op.kind == wire::ChunkOpKind::kWrite && watches_.empty();
-    if (!may_be_quick ||
-        !store_.try_write(id_, op.chunk, op.offset_bytes, command->payload, &written)) {
+    if (!is_only_kept(op.chunk) &&
+        (!may_be_quick ||
+         !store_.try_write(id_, op.chunk, op.offset_bytes, command->payload, &written))) {
       written = co_await apply_to_store(op, command->payload);
     }
     // Not remembered: one that found no room comes again, and must not be taken for a copy.
@@ -215,6 +221,8 @@ io::Task<Status> Copyset::apply_one(multiraft::Command* command) {
 void Copyset::on_epoch(Epoch epoch, LogIndex index) {
   epoch_ = epoch;
   started_ = index;
+  awaits_adoption_ = false;
+  if (!is_complete() && listener_) listener_->on_incomplete(id_);
 }
 
 void Copyset::on_leader_start(Term term) {
@@ -238,6 +246,7 @@ Buffer Copyset::describe() const {
   if (auto chunks = store_.list(id_)) {
     for (ChunkId chunk : *chunks) snapshot.add_chunks(chunk.value());
   }
+  for (ChunkId chunk : missing_) snapshot.add_missing_chunks(chunk.value());
   for (const auto& [volume, fence] : fences_) {
     if (fence.is_zero()) continue;
     auto* entry = snapshot.add_fences();
@@ -259,11 +268,7 @@ Buffer Copyset::describe() const {
   return Buffer::copy_of(snapshot.SerializeAsString());
 }
 
-Status Copyset::restore(ByteView data, std::vector<ChunkId>* chunks) {
-  wire::CopysetSnapshot snapshot;
-  if (!snapshot.ParseFromArray(data.data(), static_cast<int>(data.size()))) {
-    return error(Errc::kCorrupt, "the snapshot of the copyset cannot be read");
-  }
+Status Copyset::restore(const wire::CopysetSnapshot& snapshot) {
   std::vector<WriterWindows::Writer> writers;
   for (const auto& entry : snapshot.writers()) {
     WriterWindows::Writer writer{.client = entry.client(),
@@ -281,8 +286,18 @@ Status Copyset::restore(ByteView data, std::vector<ChunkId>* chunks) {
   for (const auto& entry : snapshot.fences()) {
     fences_[VolumeId(entry.volume())] = Fence(entry.fence());
   }
-  for (uint64_t chunk : snapshot.chunks()) chunks->emplace_back(chunk);
+  missing_.clear();
+  is_copying_ = false;
+  copied_bytes_ = 0;
+  settled_at_ = LogIndex();
+  ++loads_count_;
   return ok();
+}
+
+Result<wire::CopysetSnapshot> Copyset::decode_snapshot(ByteView data) {
+  wire::CopysetSnapshot snapshot;
+  if (snapshot.ParseFromArray(data.data(), static_cast<int>(data.size()))) return snapshot;
+  return error(Errc::kCorrupt, "the snapshot of the copyset cannot be read");
 }
 
 io::Task<Result<multiraft::SavedState>> Copyset::on_snapshot_save() {
@@ -293,33 +308,29 @@ io::Task<Result<multiraft::SavedState>> Copyset::on_snapshot_save() {
 }
 
 io::Task<Status> Copyset::on_recover(Buffer data) {
-  // The chunks are on this disk already; the log brings them up to date.
-  std::vector<ChunkId> chunks;
+  // The chunks are on this disk already, but for missing ones; the log brings them up to date.
+  const wire::CopysetSnapshot snapshot = CO_TRY(decode_snapshot(data.view()));
   CO_TRY(co_await store_.create_copyset(id_));
-  co_return restore(data.view(), &chunks);
-}
-
-io::Task<Status> Copyset::drop_all_but(Buffer data, std::vector<ChunkId>* chunks) {
-  const auto turn = co_await copy_turn_.acquire();
-  watches_.set_all_void();
-  CO_TRY(restore(data.view(), chunks));
-  std::ranges::sort(*chunks);
-  std::vector<ChunkId> present = CO_TRY(store_.list(id_));
-  for (ChunkId chunk : present) {
-    if (!std::ranges::binary_search(*chunks, chunk)) CO_TRY(co_await store_.remove(id_, chunk));
-  }
+  CO_TRY(restore(snapshot));
+  for (uint64_t chunk : snapshot.missing_chunks()) missing_.emplace(chunk);
+  awaits_adoption_ = false;
   co_return ok();
 }
 
 io::Task<Status> Copyset::on_snapshot_load(Buffer data, NodeId source) {
-  std::vector<ChunkId> chunks;
-  CO_TRY(co_await drop_all_but(std::move(data), &chunks));
-  for (ChunkId chunk : chunks) {
-    for (uint32_t offset = 0; offset < chunk_bytes_; offset += piece_bytes_) {
-      auto copied = co_await copy_range({chunk, offset, piece_bytes_}, CopyWhat::kAll, source);
-      if (!copied) co_return copied.error();
-      if (*copied == Copied::kSourceHasNoChunk) break;
-    }
+  (void)source;  // whoever is complete by then is asked for each piece
+  const wire::CopysetSnapshot snapshot = CO_TRY(decode_snapshot(data.view()));
+  if (snapshot.missing_chunks_size() > 0) {
+    co_return error(Errc::kUnavailable, "the leader's own replica is being caught up");
+  }
+  const auto turn = co_await copy_turn_.acquire();
+  watches_.set_all_void();
+  CO_TRY(restore(snapshot));
+  for (uint64_t chunk : snapshot.chunks()) missing_.emplace(chunk);
+  awaits_adoption_ = true;
+  const std::vector<ChunkId> present = CO_TRY(store_.list(id_));
+  for (ChunkId chunk : present) {
+    if (!missing_.contains(chunk)) CO_TRY(co_await store_.remove(id_, chunk));
   }
   co_return co_await store_.flush(id_);
 }

@@ -10,6 +10,7 @@
 
 #include <deque>
 #include <map>
+#include <set>
 
 #include "chunkserver/block_locks.h"
 #include "chunkserver/chunk_source.h"
@@ -22,6 +23,7 @@
 #include "multiraft/state_machine.h"
 #include "store/chunk/chunk_store.h"
 #include "store/pool/chunk_file_pool.h"
+#include "wire/chunk.pb.h"
 #include "wire/chunk_op.h"
 
 namespace cairn::chunkserver {
@@ -32,6 +34,8 @@ class CopysetListener {
   virtual ~CopysetListener() = default;
   /// A copyset has got or lost its leadership, or failed. Must not call back.
   virtual void on_copyset_news() = 0;
+  /// The copyset's replica here lacks chunks: copy_next_piece() is to be called until it does not.
+  virtual void on_incomplete(CopysetId copyset) = 0;
 };
 
 class Copyset final : public multiraft::StateMachine {
@@ -81,6 +85,20 @@ class Copyset final : public multiraft::StateMachine {
   /// Errors: kCorrupt: no other replica gave them; kClosed, kIo.
   io::Task<Status> repair(ChunkId chunk, uint32_t offset_bytes, uint32_t size_bytes);
 
+  // Catching up: after on_snapshot_load the replica lacks every chunk that the leader had, and gets
+  // them in order. Entries for chunks below the boundary are applied, those for chunks above it are
+  // only kept in the log: what they did comes with the chunk.
+
+  /// Compares the next piece with another replica's and copies what differs. Nothing is done if the
+  /// replica is complete. Errors: kUnavailable: nobody could give it, try again; kNoSpace; kClosed,
+  /// kIo.
+  io::Task<Status> copy_next_piece();
+  bool is_complete() const { return missing_.empty(); }
+  size_t chunks_missing_count() const { return missing_.size(); }
+  /// Whether its blocks are those of its applied index: kUnavailable while it is being caught up,
+  /// and until it has applied what the copied blocks hold already.
+  Status check_comparable() const;
+
   // Scanning: every replica notes a chunk's marks at one place of the log, which the scan orders.
 
   /// Proposes that place and returns its index. Errors: those of write().
@@ -99,6 +117,7 @@ class Copyset final : public multiraft::StateMachine {
   io::Task<Result<multiraft::SavedState>> on_snapshot_save() override;
   io::Task<Status> on_recover(Buffer data) override;
   io::Task<Status> on_snapshot_load(Buffer data, NodeId source) override;
+  uint64_t missing_count() const override { return missing_.size(); }
   void on_leader_start(Term term) override;
   void on_leader_stop() override;
   void on_error(const Error& reason) override;
@@ -122,7 +141,7 @@ class Copyset final : public multiraft::StateMachine {
     uint32_t size_bytes = 0;
   };
   enum class CopyWhat : uint8_t {
-    kAll,      ///< to catch up: from the leader
+    kAll,      ///< to catch up: from any complete replica
     kReplace,  ///< the same of blocks that differ: from the replica that is named
     kRotten,   ///< only blocks that do not match their marks
   };
@@ -130,14 +149,19 @@ class Copyset final : public multiraft::StateMachine {
   io::Task<Result<Buffer>> read_blocks(Range range);
   io::Task<Status> repair_from_others(Range range);
   io::Task<Result<Copied>> copy_range(Range range, CopyWhat what, NodeId source);
+  io::Task<Result<Copied>> copy_from_anyone(Range range, CopyWhat what);
+  void finish_chunk(ChunkId chunk);
+  /// The chunk is above the boundary: what the log does to it comes with the copy.
+  bool is_only_kept(ChunkId chunk) const;
+  Status check_serves() const;
   std::vector<NodeId> other_members() const;
   LogIndex started_index() const;
   /// kStaleFence if what has been applied says that the volume has a newer owner.
   Status check_fence(VolumeId volume, Fence fence, const char* not_done) const;
   BlockLocks::Range blocks_of(const wire::ChunkOp& op) const;
   Buffer describe() const;
-  Status restore(ByteView data, std::vector<ChunkId>* chunks);
-  io::Task<Status> drop_all_but(Buffer data, std::vector<ChunkId>* chunks);
+  static Result<wire::CopysetSnapshot> decode_snapshot(ByteView data);
+  Status restore(const wire::CopysetSnapshot& snapshot);
 
   io::Env env_;
   CopysetId id_;
@@ -162,7 +186,13 @@ class Copyset final : public multiraft::StateMachine {
   };
   static constexpr size_t kNotedTablesMax = 4;
   std::deque<NotedTable> noted_tables_;
-  LogIndex settled_at_;  ///< blocks that were copied here are not newer than this
+
+  std::set<ChunkId> missing_;     ///< the first one is at the boundary
+  bool is_copying_ = false;       ///< pieces of the first one have been asked for
+  uint32_t copied_bytes_ = 0;     ///< of the first one
+  bool awaits_adoption_ = false;  ///< a snapshot was loaded and its index is not known yet
+  uint64_t loads_count_ = 0;      ///< tells a copy that the state was replaced meanwhile
+  LogIndex settled_at_;           ///< blocks that were copied here are not newer than this
 
   LogIndex started_;  ///< the last entry whose apply has begun here; see copy_range()
   CopyWatches watches_;

@@ -88,6 +88,8 @@ io::Task<Result<Copyset::Copied>> Copyset::copy_range(Range range, CopyWhat what
   co_return Copied::kBlocks;
 }
 
+// ---- rotten blocks
+
 io::Task<Status> Copyset::repair(ChunkId chunk, uint32_t offset_bytes, uint32_t size_bytes) {
   const auto turn = co_await repair_turn_.acquire();
   const Range range{chunk, offset_bytes, size_bytes};
@@ -96,16 +98,24 @@ io::Task<Status> Copyset::repair(ChunkId chunk, uint32_t offset_bytes, uint32_t 
   co_return repaired;
 }
 
+io::Task<Result<Copyset::Copied>> Copyset::copy_from_anyone(Range range, CopyWhat what) {
+  Error last(Errc::kUnavailable, "no other replica is known");
+  for (NodeId source : other_members()) {
+    auto copied = co_await copy_range(range, what, source);
+    if (copied || is_final(copied.code())) co_return copied;
+    last = copied.error();
+  }
+  co_return last;
+}
+
 io::Task<Status> Copyset::repair_from_others(Range range) {
   Error last(Errc::kUnavailable, "no other replica is known");
   for (int round = 0; round < kRepairRoundsMax; ++round) {
     if (round > 0) co_await env_.clock.sleep(kRepairRoundDelay);
-    for (NodeId source : other_members()) {
-      auto copied = co_await copy_range(range, CopyWhat::kRotten, source);
-      if (copied) co_return ok();
-      if (is_final(copied.code())) co_return copied.error();
-      last = copied.error();
-    }
+    auto copied = co_await copy_from_anyone(range, CopyWhat::kRotten);
+    if (copied) co_return ok();
+    if (is_final(copied.code())) co_return copied.error();
+    last = copied.error();
   }
   co_return error(Errc::kCorrupt, "rotten blocks of chunk " + to_string(range.chunk) +
                                       " of copyset " + to_string(id_) +
@@ -117,6 +127,49 @@ io::Task<Result<Buffer>> Copyset::read_blocks(Range range) {
   if (blocks.code() != Errc::kCorrupt) co_return blocks;
   CO_TRY(co_await repair(range.chunk, range.offset_bytes, range.size_bytes));
   co_return co_await store_.read(id_, range.chunk, range.offset_bytes, range.size_bytes);
+}
+
+// ---- catching up
+
+bool Copyset::is_only_kept(ChunkId chunk) const {
+  if (missing_.empty() || !missing_.contains(chunk)) return false;
+  return !is_copying_ || chunk != *missing_.begin();
+}
+
+Status Copyset::check_serves() const {
+  if (is_complete()) return ok();
+  return error(Errc::kNotLeader, "this replica is being caught up; nothing was done");
+}
+
+Status Copyset::check_comparable() const {
+  if (is_complete() && (!node_ || node_->status().applied >= settled_at_)) return ok();
+  return error(Errc::kUnavailable, "copyset " + to_string(id_) + " is being caught up here: " +
+                                       std::to_string(missing_.size()) +
+                                       " chunks are missing; ask again later");
+}
+
+void Copyset::finish_chunk(ChunkId chunk) {
+  if (is_copying_ && chunk == *missing_.begin()) {
+    is_copying_ = false;
+    copied_bytes_ = 0;
+  }
+  missing_.erase(chunk);
+  if (missing_.empty()) env_.logger.info("the replica is complete", {{"copyset", id_}});
+}
+
+io::Task<Status> Copyset::copy_next_piece() {
+  if (missing_.empty()) co_return ok();
+  if (awaits_adoption_) co_return error(Errc::kUnavailable, "the snapshot is being adopted");
+  const ChunkId chunk = *missing_.begin();
+  const uint64_t load = loads_count_;
+  is_copying_ = true;  // from here on the log's entries for it are applied, beside the copy
+  const auto copied =
+      co_await copy_from_anyone({chunk, copied_bytes_, piece_bytes_}, CopyWhat::kAll);
+  if (load != loads_count_ || missing_.empty() || chunk != *missing_.begin()) co_return ok();
+  if (!copied) co_return copied.error();
+  copied_bytes_ += piece_bytes_;
+  if (*copied == Copied::kSourceHasNoChunk || copied_bytes_ >= chunk_bytes_) finish_chunk(chunk);
+  co_return ok();
 }
 
 }  // namespace cairn::chunkserver

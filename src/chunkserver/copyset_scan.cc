@@ -11,8 +11,8 @@ io::Task<Result<LogIndex>> Copyset::propose_scan(ChunkId chunk) {
 }
 
 io::Task<Status> Copyset::apply_scan(ChunkId chunk, LogIndex index) {
-  // What was copied here may be newer than this place of the log.
-  if (index < settled_at_) co_return ok();
+  // What was copied here may be newer than this place of the log; what is missing is older.
+  if (index < settled_at_ || !is_complete()) co_return ok();
   auto marks = CO_TRY(co_await store_.table(id_, chunk));
   noted_tables_.push_back({.index = index, .chunk = chunk, .marks = std::move(marks)});
   if (noted_tables_.size() > kNotedTablesMax) noted_tables_.pop_front();

@@ -122,6 +122,7 @@ io::Task<Status> CopysetSet::found(CopysetId id, std::vector<NodeId> members) {
   if (present.code() != Errc::kNotFound) co_return present.error();
   CO_TRY(co_await store_.create_copyset(id));
   CO_TRY(co_await host_->create(group_of(id), std::move(members), make(id)));
+  (void)find(id);  // attaches its node
   co_return ok();
 }
 
@@ -137,6 +138,7 @@ io::Task<Status> CopysetSet::join(CopysetId id) {
   if (std::ranges::find(removed, group) != removed.end()) CO_TRY(co_await host_->purge(group));
   CO_TRY(co_await store_.create_copyset(id));
   CO_TRY(co_await host_->join(group, make(id)));
+  (void)find(id);  // attaches its node
   co_return ok();
 }
 

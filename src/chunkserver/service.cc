@@ -45,6 +45,7 @@ wire::CopysetStatus ChunkService::status_of(Copyset& copyset) const {
   wire::CopysetHeartbeat under_way;
   context_.changes().fill(copyset.id(), &under_way);
   if (under_way.has_change()) status.set_change(under_way.change().ShortDebugString());
+  status.set_chunks_missing_count(static_cast<uint32_t>(copyset.chunks_missing_count()));
   return status;
 }
 

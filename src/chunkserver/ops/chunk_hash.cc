@@ -6,6 +6,7 @@ Answered<wire::ChunkHashReply> ChunkService::chunk_hash(rpc::Call<wire::ChunkHas
   const wire::ChunkHashRequest& request = call.request;
   const CopysetId id(request.copyset());
   const PinnedCopyset copyset = CO_TRY(context_.find_copyset(id));
+  CO_TRY(copyset->check_comparable());
   rpc::Answer<wire::ChunkHashReply> answer;
   // The caller compares replicas only where this index is the same on all.
   answer.message.set_applied_index(copyset->node()->status().applied.value());

@@ -9,8 +9,8 @@ Status check_source(Copyset& copyset, const wire::FetchChunkRequest& request) {
   if (copyset.node()->status().applied.value() < request.applied_index_min()) {
     return error(Errc::kUnavailable, "this replica has not applied so much of the log yet");
   }
-  if (!request.is_repair() && !copyset.node()->is_ready_leader()) {
-    return error(Errc::kUnavailable, "this replica does not lead the copyset");
+  if (!copyset.is_complete()) {
+    return error(Errc::kUnavailable, "this replica is being caught up itself");
   }
   return ok();
 }
