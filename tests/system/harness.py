@@ -151,3 +151,9 @@ class Background:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+    def end(self, timeout=15):
+        """Asks it to end, as an operator does, and waits until it has put its things in order."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.finish(timeout)

@@ -22,6 +22,7 @@ def a_further_chunkserver(cluster, name):
     """A chunkserver that `cairn dev` does not know; ended by its id."""
     state = json.loads(cluster.cairn("dev", "status", "--json", check=False).stdout)
     mds = next(p["address"] for p in state["processes"] if p["name"].startswith("mds"))
+    known = {c["id"] for c in cluster.status()["chunkservers"]}  # before it can be among them
     log = (pathlib.Path(cluster.dir) / f"{name}.log").open("w")
     process = subprocess.Popen(
         [CAIRN, "chunkserver", "--data", f"{cluster.dir}/{name}", "--mds", mds, "--key-file",
@@ -29,7 +30,6 @@ def a_further_chunkserver(cluster, name):
          "--pool-ready-target", "8", "--space-reserve", "64M"],
         stdout=log, stderr=log)
     try:
-        known = {c["id"] for c in cluster.status()["chunkservers"]}
         yield wait_until(lambda: next((c["id"] for c in cluster.status()["chunkservers"]
                                        if c["id"] not in known), None),
                          f"{name} has registered")

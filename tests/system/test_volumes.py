@@ -27,12 +27,13 @@ def environment(**variables):
 
 @contextlib.contextmanager
 def gateway(cluster, *volumes):
-    """An NBD server of these volumes; gives the path of its socket."""
+    """An NBD server of these volumes, which closes them at the end; gives its socket's path."""
     path = f"{cluster.dir}/gateway-{volumes[0].replace('/', '-')}.sock"
     served = Background([CAIRN, "nbd", *volumes, "--listen", f"unix:{path}", "--dir", cluster.dir])
     try:
         wait_until(lambda: os.path.exists(path), "the gateway listens")
         yield path
+        served.end()
     finally:
         served.stop()
 
