@@ -312,9 +312,11 @@ std::string RaftOperator::tidy_member(GroupId group, RaftMember& leader, RaftMem
   const bool votes = contains(now.voters, member.self());
   multiraft::Node* node = member.node(group);
   const bool is_out = member.is_out_of_service(group);
-  // Blank, or without a replica: its vote was lost with what it had.
-  const bool has_lost_vote = votes && (!node || node->status().members.empty());
-  if ((is_out && names(now, member.self())) || has_lost_vote) {
+  // Blank, or without a replica: its vote was lost with what it had. A learner, too, stays blank
+  // where the leader counts on what it had before (ADR-0010).
+  const bool is_blank = node && node->status().members.empty();
+  const bool has_lost_vote = votes && !node;
+  if (((is_out || is_blank) && names(now, member.self())) || has_lost_vote) {
     remove_from_group(group, leader, member.self());
     return "is out of service and a member";
   }
