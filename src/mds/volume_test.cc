@@ -259,6 +259,18 @@ TEST_F(VolumeTest, FoldersShowWhatLiesInThem) {
             Errc::kInvalidArgument);
 }
 
+TEST_F(VolumeTest, StripesAreRefusedInsteadOfForgotten) {
+  start_cluster();
+  wire::CreateVolumeRequest request;
+  request.set_name("striped");
+  request.set_size_bytes(kGiB);
+  request.set_stripe_unit_bytes(64 * kKiB);
+  request.set_stripe_count(4);
+  const auto made = call<wire::CreateVolumeReply>(wire::Method::kCreateVolume, request);
+  EXPECT_EQ(made.code(), Errc::kInvalidArgument);
+  EXPECT_EQ(names("", false), "");
+}
+
 TEST_F(VolumeTest, HasAnOwnerAndSessionsThatAreListed) {
   start_mds();
   wire::CreateVolumeRequest request;

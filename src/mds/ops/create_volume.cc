@@ -10,6 +10,10 @@ io::Task<Result<wire::CreateVolumeReply>> create_volume(Context& mds,
   CO_TRY(check_volume_name(request.name()));
   CO_TRY(check_owner(request.owner()));
   CO_TRY(check_volume_size(request.size_bytes(), mds.options.limits.volume_bytes_max));
+  if (request.stripe_unit_bytes() != 0 || request.stripe_count() != 0) {
+    co_return error(Errc::kInvalidArgument,
+                    "this MDS makes no striped volumes: leave the stripes out; nothing was made");
+  }
   const auto lock = CO_TRY(co_await mds.lock_for_mutation());
   const wire::PoolRecord* found = mds.state.find_pool(request.pool());
   if (!found) {
