@@ -25,7 +25,7 @@ constexpr BugEntry kBugs[] = {
     {"read-before-term", PlantedBug::kReadBeforeTerm, Profile::kRaft},
     {"vote-not-restored", PlantedBug::kVoteNotRestored, Profile::kRaft},
     {"quarantine-ignored", PlantedBug::kQuarantineIgnored, Profile::kRaft},
-    {"bond-of-any-epoch", PlantedBug::kBondOfAnyEpoch, Profile::kRaft},
+    {"bond-of-any-epoch", PlantedBug::kBondOfAnyEpoch, Profile::kRaft, false},
     {"vouch-kept", PlantedBug::kVouchKept, Profile::kRaft},
     {"rest-unacknowledged", PlantedBug::kRestUnacknowledged, Profile::kRaft},
     {"snapshot-in-batch", PlantedBug::kSnapshotInBatch, Profile::kRaft},
