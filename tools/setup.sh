@@ -7,11 +7,11 @@ build_packages=(
   mold ccache cmake ninja-build git pkg-config
   libboost1.81-dev liburing-dev librocksdb-dev libprotobuf-dev protobuf-compiler
   libgoogle-perftools-dev libisal-dev libssl-dev libcli11-dev libtoml11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
-  libgtest-dev libgmock-dev libbenchmark-dev zlib1g-dev
+  libgtest-dev libgmock-dev libbenchmark-dev zlib1g-dev libgrpc++-dev protobuf-compiler-grpc
 )
 test_packages=(
   fio qemu-utils libnbd-bin nbdkit nbdkit-plugin-dev nbdfuse fuse3 e2fsprogs
-  python3 jq iproute2 nftables procps util-linux chromium
+  python3 jq iproute2 nftables procps util-linux chromium etcd-server prometheus
 )
 
 missing=()
@@ -31,5 +31,12 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "setup: installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
+# etcd and Prometheus are here to be run by tests: their packages shall not start services.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap '"${sudo[@]}" rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
+  "${sudo[@]}" chmod 755 "$policy"
+fi
 "${sudo[@]}" apt-get update -q
 "${sudo[@]}" apt-get install -y -q --no-install-recommends "${missing[@]}"
