@@ -29,6 +29,7 @@ Metrics::Metrics(Registry& registry)
                                           "volume, or because they were not renewed")),
       fences_raised(registry.counter("cairn_mds_fences_raised_total",
                                      "fences of volumes ordered in a copyset's log")),
+      active(registry.gauge("cairn_mds_active", "1 if this MDS is the active one")),
       chunkservers_online(
           registry.gauge("cairn_mds_chunkservers_online", "chunkservers heard lately")),
       chunkservers_registered(registry.gauge("cairn_mds_chunkservers", "chunkservers registered")),
@@ -39,6 +40,13 @@ Metrics::Metrics(Registry& registry)
       operators(registry.gauge("cairn_mds_operators", "operators under way")),
       replicas_lost(
           registry.gauge("cairn_mds_replicas_lost", "replicas on chunkservers that are offline")) {}
+
+Metrics::~Metrics() {
+  for (Gauge* gauge : {&active, &chunkservers_online, &chunkservers_registered, &copysets,
+                       &copysets_without_leader, &volumes, &operators, &replicas_lost}) {
+    gauge->set(0);
+  }
+}
 
 Context::Context(io::Env environment, kv::MetaStore& meta_store, rpc::Client& rpc_client,
                  Options server_options)

@@ -23,8 +23,12 @@ class Client;
 
 namespace cairn::mds {
 
+/// The gauges are those of the active MDS: 0 on those that wait.
 struct Metrics {
   explicit Metrics(Registry& registry);
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
   Counter& heartbeats;
   Counter& segments_allocated;
   Counter& chunks_deleted;
@@ -34,6 +38,7 @@ struct Metrics {
   Counter& sessions_opened;
   Counter& sessions_displaced;
   Counter& fences_raised;
+  Gauge& active;
   Gauge& chunkservers_online;
   Gauge& chunkservers_registered;
   Gauge& copysets;

@@ -58,6 +58,7 @@ class Process {
     co_await client_->stop();
   }
   sim::Host& host() { return host_; }
+  int64_t gauge(std::string_view name) { return host_.env().metrics.gauge(name, "").value(); }
   bool is_active() const { return host_.is_running() && member_->active() != nullptr; }
 
  private:
@@ -147,6 +148,8 @@ TEST_P(MemberTest, WhenTheActiveOneIsLostAnotherServesWithinFiveSecondsWithoutAn
 TEST_P(MemberTest, APausedActiveOneComesBackAndDecidesNothing) {
   ASSERT_TRUE(create(0).ok());
   Process* first = active();
+  ASSERT_TRUE(world_.run_until([&] { return first->gauge("cairn_mds_volumes") == 1; }, 5s));
+  EXPECT_EQ(first->gauge("cairn_mds_active"), 1);
   first->host().pause();
   ASSERT_TRUE(create(1).ok());
   ASSERT_TRUE(world_.run(client_host_, cluster_->delete_volume("v0")).ok());
@@ -158,6 +161,8 @@ TEST_P(MemberTest, APausedActiveOneComesBackAndDecidesNothing) {
     world_.run_for(500ms);
   }
   ASSERT_TRUE(world_.run_until([&] { return !first->is_active(); }, 10s));
+  EXPECT_EQ(first->gauge("cairn_mds_active"), 0);
+  EXPECT_EQ(first->gauge("cairn_mds_volumes"), 0) << "it no longer knows";
   EXPECT_EQ(world_.run(client_host_, cluster_->list_volumes())->size(), 5u);
 }
 

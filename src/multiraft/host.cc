@@ -61,7 +61,9 @@ Host::Host(io::Env env, NodeId self, rpc::Client& client, const PeerDirectory& p
       groups_ticking_(env.metrics.gauge("cairn_raft_groups_ticking",
                                         "Raft groups that are not quiet: they count ticks")),
       groups_failed_(env.metrics.counter("cairn_raft_groups_failed_total",
-                                         "Raft groups put out of service since the start")) {
+                                         "Raft groups put out of service since the start")),
+      disk_failed_(env.metrics.gauge("cairn_raft_disk_failed",
+                                     "1 if the disk is taken for dead until a restart")) {
   CHECK(!self_.is_none());
   CHECK(options_.heartbeat_ticks > 0 && options_.heartbeat_ticks * 2 < options_.election_ticks);
 }
@@ -208,6 +210,7 @@ void Host::fail_disk(Error reason) {
   env_.logger.error("the disk is taken for dead: its groups are out of service until a restart",
                     {{"why", reason.message()}});
   disk_error_ = error(Errc::kIo, "this disk has failed: " + reason.message());
+  disk_failed_.set(1);
   for (auto& [id, group] : groups_) group->fail(*disk_error_);
   durable_moved_.notify_all();
 }

@@ -236,6 +236,7 @@ class Host final : private GroupHost,
   Gauge& groups_gauge_;
   Gauge& groups_ticking_;
   Counter& groups_failed_;
+  Gauge& disk_failed_;
 };
 
 }  // namespace cairn::multiraft

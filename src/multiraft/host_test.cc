@@ -210,6 +210,7 @@ TEST(Host, ADeviceErrorOfOneGroupIsTheWholeDisks) {
   EXPECT_EQ(bed.world.run(broken.machine(), broken.node()->snapshot()).code(), Errc::kIo);
   ASSERT_TRUE(broken.raft().disk_error().has_value())
       << "after a failed flush nothing on the device is to be trusted";
+  EXPECT_EQ(broken.machine().env().metrics.gauge("cairn_raft_disk_failed", "").value(), 1);
   EXPECT_FALSE(broken.node(other)->status().error.empty());
   EXPECT_TRUE(bed.apply(bed.wait_leader(30s, kGroup, &broken), "on").ok());
 }

@@ -22,6 +22,7 @@ void update_gauges(Context& mds, const std::map<ChunkserverId, Liveness>& known)
   for (const auto& [id, copyset] : mds.state.copysets) {
     if (!has_leader(mds.state, id, now, mds.options)) ++leaderless;
   }
+  mds.metrics.active.set(1);
   mds.metrics.chunkservers_online.set(online);
   mds.metrics.chunkservers_registered.set(static_cast<int64_t>(known.size()));
   mds.metrics.copysets.set(static_cast<int64_t>(mds.state.copysets.size()));
