@@ -14,15 +14,6 @@ import urllib.request
 from harness import CAIRN, Cluster, expect, run
 
 
-@contextlib.contextmanager
-def a_cluster(*flags, parent=None):
-    cluster = Cluster(*flags, parent=parent)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
-
-
 def expect_serving(cluster):
     """A write and a read of the demo volume go well."""
     run(["qemu-io", "-f", "raw", "-c", "write -P 9 0 64k", "-c", "read -P 9 0 64k", cluster.uri])
@@ -38,7 +29,7 @@ def fails_with(command, *words):
 
 def test_unknown_volumes_and_bad_flags():
     """The tools name what is wrong and what to do."""
-    with a_cluster() as cluster:
+    with Cluster() as cluster:
         there = ["--dir", cluster.dir]
         fails_with([CAIRN, "volume", "stat", "nosuch", *there], "nosuch")
         fails_with([CAIRN, "volume", "create", "bad", "--size", "x", *there], "no size")
@@ -53,7 +44,7 @@ def test_unknown_volumes_and_bad_flags():
 
 def test_a_wrong_cluster_key():
     """A client with another key is told so; nobody else notices."""
-    with a_cluster() as cluster, tempfile.TemporaryDirectory() as work:
+    with Cluster() as cluster, tempfile.TemporaryDirectory() as work:
         key = pathlib.Path(work) / "key"
         key.write_text("0123456789abcdef0123456789abcdef\n")
         mds = cluster.processes()["mds"]["address"]
@@ -74,7 +65,7 @@ def send(address, data):
 
 def test_garbage_and_huge_frames_on_every_port():
     """Random bytes, HTTP, a frame with a huge length: the connection is closed, serving goes on."""
-    with a_cluster() as cluster:
+    with Cluster() as cluster:
         processes = cluster.processes()
         for name in ("mds", "chunkserver-1", "chunkserver-2", "chunkserver-3"):
             address = processes[name]["address"]
@@ -100,7 +91,7 @@ def test_garbage_and_huge_frames_on_every_port():
 
 def test_a_truncated_segment_of_the_log():
     """Half of a replica's newest log segment is gone: the volume is whole, replicas agree again."""
-    with a_cluster() as cluster:
+    with Cluster() as cluster:
         cluster.cairn("bench", "--rw", "randwrite", "--depth", "16", "--seconds", "2",
                       "--range", "64M", "--json")
         cluster.kill("chunkserver-2")
@@ -133,7 +124,7 @@ def flip_data_bits(directory):
 
 def test_a_flipped_bit_in_a_chunk_file():
     """Rotten blocks are found and named; never served as data."""
-    with a_cluster() as cluster:
+    with Cluster() as cluster:
         run(["qemu-io", "-f", "raw", "-c", "write -P 0x77 0 16M", cluster.uri])
         cluster.verify_replicas()  # by now all replicas have applied it
         # Under the running server: a restart would replay the log over it.
@@ -167,8 +158,8 @@ def a_small_file_system(megabytes):
 
 def test_a_full_disk():
     """Writes that need room are refused with ENOSPC; reads and overwrites go on."""
-    with a_small_file_system(2600) as mount, a_cluster("--space-reserve", "512M",
-                                                        parent=mount) as cluster:
+    with a_small_file_system(2600) as mount, \
+            Cluster("--space-reserve", "512M", parent=mount) as cluster:
         expect_serving(cluster)
         out = run(["qemu-io", "-f", "raw", "-c", "write -P 5 0 1000M", cluster.uri], check=False,
                   timeout=300)
@@ -181,7 +172,7 @@ def test_a_full_disk():
 
 def test_metrics_and_health():
     """Every process answers /metrics and /healthz; noise on that port harms nobody."""
-    with a_cluster() as cluster:
+    with Cluster() as cluster:
         for process in cluster.processes().values():
             base = "http://" + process["http"]
             with urllib.request.urlopen(base + "/healthz", timeout=5) as answer:
@@ -214,7 +205,7 @@ def test_help_everywhere():
                   ["inspect", "pool"], ["inspect", "meta"]):
         text = run([CAIRN, *words, "--help"]).stdout
         expect(len(text) > 80, f"{words}: {text}")
-    with a_cluster() as cluster:
+    with Cluster() as cluster:
         json.loads(cluster.cairn("volume", "list", "--json").stdout)
         json.loads(cluster.cairn("volume", "stat", "demo", "--json").stdout)
         json.loads(cluster.cairn("status", "--json").stdout)

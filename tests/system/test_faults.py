@@ -1,5 +1,4 @@
 """Crashes under load: nothing acknowledged is lost, and clients see no error."""
-import contextlib
 import json
 import os
 import pathlib
@@ -10,15 +9,6 @@ import time
 from harness import Background, Cluster, expect, run
 
 ROUNDS = int(os.environ.get("CAIRN_KILL_ROUNDS", "3"))
-
-
-@contextlib.contextmanager
-def a_cluster(*flags):
-    cluster = Cluster(*flags)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
 
 
 def longest_gap_ms(work, name):
@@ -38,7 +28,7 @@ def longest_gap_ms(work, name):
 
 def test_kill_9_of_leaders_under_fio_with_verify():
     """Chunkservers killed and restarted in turn under fio: no error, gap <= 3 s, replicas equal."""
-    with a_cluster() as cluster, tempfile.TemporaryDirectory() as work:
+    with Cluster() as cluster, tempfile.TemporaryDirectory() as work:
         seconds = ROUNDS * 12 + 10
         fio = Background(["fio", "--name=load", "--ioengine=nbd", f"--uri={cluster.uri}",
                           "--rw=randwrite", "--bs=4k", "--iodepth=16", "--size=256M",
@@ -91,7 +81,7 @@ with open({acknowledged!r}, "w") as done:
 
 def test_all_killed_at_once():
     """The MDS and all chunkservers killed with -9 under writes: every acknowledged one is there."""
-    with a_cluster() as cluster, tempfile.TemporaryDirectory() as work:
+    with Cluster() as cluster, tempfile.TemporaryDirectory() as work:
         acknowledged = str(pathlib.Path(work) / "acknowledged")
         writer = write_numbered(cluster, work, acknowledged)
         try:
@@ -126,7 +116,7 @@ def test_all_killed_at_once():
 
 def test_a_paused_leader_is_replaced():
     """SIGSTOP of the chunkserver that leads most: writes go on; it comes back and agrees."""
-    with a_cluster() as cluster:
+    with Cluster() as cluster:
         victim = cluster.leader_of_most()
         cluster.signal(victim, 19)
         try:

@@ -9,15 +9,6 @@ from harness import CAIRN, Background, Cluster, expect, wait_until
 
 
 @contextlib.contextmanager
-def a_cluster(*flags):
-    cluster = Cluster(*flags)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
-
-
-@contextlib.contextmanager
 def a_further_chunkserver(cluster, name):
     """A chunkserver that `cairn dev` does not know; ended by its id."""
     state = json.loads(cluster.cairn("dev", "status", "--json", check=False).stdout)
@@ -56,7 +47,7 @@ def raft(cluster, *arguments):
 
 def test_replicas_move_under_load():
     """A fourth chunkserver; replicas, a leader's too, move to it under load; all agree afterwards."""
-    with a_cluster() as cluster, a_further_chunkserver(cluster, "extra") as extra:
+    with Cluster() as cluster, a_further_chunkserver(cluster, "extra") as extra:
         load = Background([CAIRN, "bench", "--dir", cluster.dir, "--rw", "randwrite", "--depth",
                            "16", "--seconds", "30", "--json"])
         try:
@@ -82,7 +73,7 @@ def test_replicas_move_under_load():
 
 def test_each_command():
     """add-peer, transfer, remove-peer, snapshot, leader, status, and what they refuse."""
-    with a_cluster() as cluster, a_further_chunkserver(cluster, "extra") as extra:
+    with Cluster() as cluster, a_further_chunkserver(cluster, "extra") as extra:
         copyset = cluster.copysets()[0]["copyset"]
         added = raft(cluster, "add-peer", copyset, extra)
         expect(extra in added["members"], added)

@@ -1,20 +1,10 @@
 """SIGTERM: leaderships are handed over first, and no client sees an error."""
-import contextlib
 import json
 import signal
 import time
 import urllib.request
 
 from harness import CAIRN, Background, Cluster, expect, wait_until
-
-
-@contextlib.contextmanager
-def a_cluster(*flags):
-    cluster = Cluster(*flags)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
 
 
 def serves(cluster, name):
@@ -29,7 +19,7 @@ def serves(cluster, name):
 
 def test_each_chunkserver_is_stopped_and_started_under_load():
     """SIGTERM to each in turn under bench: ends within 10 s, no error, serves again within 10 s."""
-    with a_cluster() as cluster:
+    with Cluster() as cluster:
         load = Background([CAIRN, "bench", "--dir", cluster.dir, "--rw", "randwrite", "--depth",
                            "16", "--seconds", "45", "--json"])
         try:
