@@ -101,6 +101,19 @@ TEST_F(ChunkserverFaults, ASlowFollowerLeavesTheLeaderInPlace) {
   EXPECT_FALSE(write_until_moved(leads, 10s));
 }
 
+TEST_F(ChunkserverFaults, TheMdsIsToldWhatAWriteTakes) {
+  create();
+  Server& slow = follower();
+  const auto told = [&] { return mds_.senders[slow.id()].last.disk_write_us(); };
+  ASSERT_TRUE(world_.run_until([&] { return told() > 0; }, 15s));
+  const uint32_t before = told();
+  EXPECT_LT(before, 10'000u);
+  slow.host().disk().set_slowness(1500);
+  EXPECT_TRUE(world_.run_until([&] { return told() > 40'000; }, 15s)) << told();
+  slow.host().disk().set_slowness(1);
+  EXPECT_TRUE(world_.run_until([&] { return told() <= 2 * before; }, 15s)) << told();
+}
+
 TEST(SlowDiskJudge, ASpellThatPassesIsNoVerdict) {
   SlowDiskJudge judge({});
   Instant now{};

@@ -56,6 +56,9 @@ io::Task<wire::HeartbeatRequest> Chunkserver::report() {
     request.set_disk_failed(true);
     request.set_disk_error(host_->disk_error()->message());
   }
+  if (disk_probe_) {
+    request.set_disk_write_us(static_cast<uint32_t>(to_us(disk_probe_->typical_write())));
+  }
   fill_io_counts(&request);
   for (Copyset* copyset : copysets()) fill_copyset(*copyset, request.add_copysets());
   for (const auto& [group, reason] : damaged_copysets()) {

@@ -171,6 +171,7 @@ void ClusterState::place(const Chunkserver& chunkserver, Liveness liveness, Inst
   row.service = chunkserver.service();
   row.capacity_bytes = record.capacity_bytes();
   row.used_bytes = record.capacity_bytes() - free_bytes(chunkserver, default_pool().chunk_bytes());
+  row.write_us = chunkserver.disk_write_us;
   if (known == placement::kNoSlot) row.liveness = liveness;
   CHECK(placed.put_chunkserver(row).ok());  // limits.chunkservers_max is below the planners' limit
   placed.set_liveness(placed.find_chunkserver(row.id), liveness, planners_ms(now));
@@ -412,6 +413,7 @@ void carry_over(ClusterState& from, ClusterState& into) {
     fresh.pool_chunks_ready_count = old->second.pool_chunks_ready_count;
     fresh.is_disk_failed = old->second.is_disk_failed;
     fresh.disk_error = old->second.disk_error;
+    fresh.disk_write_us = old->second.disk_write_us;
     fresh.copysets_missing_count = old->second.copysets_missing_count;
     fresh.traffic = old->second.traffic;
   }

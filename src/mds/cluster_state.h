@@ -52,6 +52,7 @@ struct Chunkserver {
   uint32_t pool_chunks_ready_count = 0;
   bool is_disk_failed = false;
   std::string disk_error;
+  uint32_t disk_write_us = 0;           ///< of a durable write, lately; 0: not known
   uint32_t copysets_missing_count = 0;  ///< that it once had and no longer reports
   wire::Traffic traffic;
 

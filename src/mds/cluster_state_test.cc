@@ -123,6 +123,15 @@ TEST_F(HealthTest, AFullDiskAndAMissingReplicaAreNamed) {
   EXPECT_TRUE(mentions(report, "no longer has 2 of its copysets"));
 }
 
+TEST_F(HealthTest, ASlowDiskIsNamed) {
+  chunkserver(1).disk_write_us = chunkserver(2).disk_write_us = 2000;
+  chunkserver(3).disk_write_us = 120'000;
+  for (uint64_t id = 1; id <= 3; ++id) state_.place(chunkserver(id), Liveness::kOnline, kStart);
+  const auto report = assess_at(kStart);
+  EXPECT_EQ(report.health, Health::kDegraded);
+  EXPECT_TRUE(mentions(report, "chunkserver 3 is slow: a durable write takes 120 ms"));
+}
+
 TEST_F(HealthTest, ChunkFilesThatWaitInThePoolAreFreeSpace) {
   state_.pools.at(PoolId(1)).set_chunk_bytes(16 * kMiB);
   chunkserver(3).used_bytes = 990 * kGiB;

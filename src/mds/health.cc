@@ -1,5 +1,6 @@
 /// assess(): the cluster's health, with reasons that tell a person what to look at.
 #include "mds/cluster_state.h"
+#include "placement/disk_speeds.h"
 #include "placement/segment_plan.h"
 
 namespace cairn::mds {
@@ -27,6 +28,7 @@ class Assessment {
     look_at_plan();
     look_at_copysets();
     look_at_chunkservers();
+    look_at_speeds();
     // The worst first: a reader of a cut list misses the least.
     for (auto& problem : degraded_) unavailable_.push_back(std::move(problem));
     if (unavailable_.size() > kProblemsMax) {
@@ -124,6 +126,20 @@ class Assessment {
           placement::is_full(chunkserver.record.capacity_bytes(), free, options_.fill)) {
         degraded(name + "is full (" + std::to_string(free / kMiB) +
                  " MiB free): it takes no new chunks; delete volumes or add chunkservers");
+      }
+    }
+  }
+
+  void look_at_speeds() {
+    std::set<ChunkserverId> told;  // some are in several pools
+    for (const auto& pool : state_.placed.pools()) {
+      const placement::DiskSpeeds speeds(state_.placed, pool, options_.schedule.planner.slow_disk);
+      for (const auto& member : state_.placed.chunkservers()) {
+        if (!state_.placed.is_in_pool(member, pool) || !speeds.is_slow(member)) continue;
+        if (!told.insert(member.id).second) continue;
+        degraded(
+            "chunkserver " + cairn::to_string(member.id) + " is slow: " + speeds.describe(member) +
+            "; it leads nothing meanwhile. Look at the disk, replace it if that does not pass");
       }
     }
   }

@@ -477,6 +477,19 @@ TEST_F(ScheduleTest, AFailedDiskIsReplacedAtOnce) {
       << describe_unfinished();
 }
 
+TEST_F(ScheduleTest, ASlowDiskLeadsNothingWhileItIsSlow) {
+  start_grouped(4);
+  for (size_t i = 0; i < 4; ++i) grouped(i).disk_write_us = 1000;
+  ASSERT_TRUE(wait_for([&] { return difference(leaders()) <= 1 && leaders().size() == 4; }, 120s));
+  grouped(2).disk_write_us = 100'000;
+  ASSERT_TRUE(wait_for([&] { return leaders()[grouped(2).id] == 0; }, 60s));
+  world_.run_for(60s);
+  EXPECT_EQ(leaders()[grouped(2).id], 0u);
+  EXPECT_EQ(status().health(), "degraded");
+  grouped(2).disk_write_us = 1000;
+  EXPECT_TRUE(wait_for([&] { return leaders()[grouped(2).id] > 0; }, 60s));
+}
+
 TEST_F(ScheduleTest, ACancelledOperatorIsGoneAndSaysSo) {
   start_grouped(4);
   world_.run_for(30s);

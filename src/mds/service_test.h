@@ -71,6 +71,7 @@ class FakeChunkserver {
     request.set_capacity_bytes(capacity_bytes);
     request.set_used_bytes(used_bytes);
     request.set_disk_failed(is_disk_failed);
+    request.set_disk_write_us(disk_write_us);
     for (const auto& [copyset, members] : copysets) {
       auto* report = request.add_copysets();
       report->set_copyset(copyset);
@@ -98,6 +99,7 @@ class FakeChunkserver {
   uint64_t term = 1;
   uint64_t epoch = 1;
   bool is_disk_failed = false;
+  uint32_t disk_write_us = 0;
   bool leads = true;
   std::map<uint64_t, std::vector<uint64_t>> copysets;
   std::map<uint64_t, std::string> peers;

@@ -59,6 +59,7 @@ struct Chunkserver {
   uint64_t used_bytes = 0;
   uint64_t heartbeat_ms = 0;     ///< of the last one
   uint64_t online_since_ms = 0;  ///< when it last came back
+  uint32_t write_us = 0;         ///< what a durable write takes, lately; 0: not known
   Liveness liveness = Liveness::kOnline;
   Service service = Service::kReadWrite;
   uint32_t replicas_count = 0;  ///< voters and learners, kept by Cluster

@@ -74,6 +74,12 @@ inline void add(Cluster& cluster, uint64_t id, std::vector<ChunkserverId> voters
 inline void set_liveness(Cluster& cluster, uint64_t id, Liveness liveness) {
   cluster.set_liveness(cluster.find_chunkserver(ChunkserverId(id)), liveness, kNowMs);
 }
+/// What a durable write takes on its disk.
+inline void set_write_us(Cluster& cluster, uint64_t id, uint32_t write_us) {
+  Chunkserver row = cluster.chunkserver(cluster.find_chunkserver(ChunkserverId(id)));
+  row.write_us = write_us;
+  ASSERT_TRUE(cluster.put_chunkserver(row).ok());
+}
 inline void set_service(Cluster& cluster, uint64_t id, Service service) {
   cluster.set_service(cluster.find_chunkserver(ChunkserverId(id)), service);
 }

@@ -16,36 +16,30 @@ class LeaderBalance {
   LeaderBalance(PoolRound& round, LeaderPace pace)
       : round_(round),
         pace_(pace),
+        speeds_(round.cluster(), round.pool(), round.limits().slow_disk),
         is_eligible_(round.cluster().chunkservers().size(), false),
         is_closed_(is_eligible_.size(), false),
         came_by_(is_eligible_.size(), {kNoSlot, 0}) {
     for (Slot slot : round.usable()) {
       const Chunkserver& member = round.chunkserver(slot);
       if (round.copysets_on(slot).empty() || !has_rested(member.online_since_ms)) continue;
+      if (!speeds_.may_be_given_leaders(member)) continue;
       is_eligible_[slot] = true;
       sources_.insert({round.leaders(slot), slot});
       by_leaders_.insert({round.leaders(slot), slot});
     }
   }
 
-  /// Whoever is to be emptied leads nothing any more, where another member can.
-  void leave_draining() {
+  /// Whoever is to be emptied, or has a slow disk, leads nothing any more, where another member
+  /// can.
+  void leave_unfit() {
     for (Slot slot : round_.members()) {
       const Chunkserver& member = round_.chunkserver(slot);
-      if (member.service == Service::kReadWrite || !member.is_online()) continue;
-      for (Slot copyset : round_.copysets_on(slot)) {
-        if (round_.leader(copyset) != slot || !is_movable(copyset)) continue;
-        Slot best = kNoSlot;
-        for (Slot voter : round_.copyset(copyset).voters()) {
-          if (!is_eligible_[voter]) continue;
-          if (best == kNoSlot || round_.leaders(voter) < round_.leaders(best)) best = voter;
-        }
-        if (best != kNoSlot) {
-          transfer(copyset, best,
-                   "chunkserver " + to_string(member.id) + " is " +
-                       std::string(to_string(member.service)));
-        }
-      }
+      const bool is_slow = speeds_.is_slow(member);
+      if (!member.is_online() || (member.service == Service::kReadWrite && !is_slow)) continue;
+      leave(slot, is_slow ? speeds_.describe(member)
+                          : "chunkserver " + to_string(member.id) + " is " +
+                                std::string(to_string(member.service)));
     }
   }
 
@@ -58,6 +52,18 @@ class LeaderBalance {
   }
 
  private:
+  void leave(Slot slot, const std::string& reason) {
+    for (Slot copyset : round_.copysets_on(slot)) {
+      if (round_.leader(copyset) != slot || !is_movable(copyset)) continue;
+      Slot best = kNoSlot;
+      for (Slot voter : round_.copyset(copyset).voters()) {
+        if (!is_eligible_[voter]) continue;
+        if (best == kNoSlot || round_.leaders(voter) < round_.leaders(best)) best = voter;
+      }
+      if (best != kNoSlot) transfer(copyset, best, reason);
+    }
+  }
+
   bool has_rested(uint64_t since_ms) const {
     return pace_ == LeaderPace::kRapid || since_ms == 0 ||
            round_.now_ms() >= since_ms + round_.limits().leader_rest_ms;
@@ -155,6 +161,7 @@ class LeaderBalance {
 
   PoolRound& round_;
   const LeaderPace pace_;
+  const DiskSpeeds speeds_;
   std::vector<bool> is_eligible_;
   std::vector<bool> is_closed_;
   std::vector<Arrival> came_by_;
@@ -168,7 +175,7 @@ class LeaderBalance {
 
 void plan_leaders(PoolRound& round, LeaderPace pace) {
   LeaderBalance balance(round, pace);
-  balance.leave_draining();
+  balance.leave_unfit();
   balance.even_out();
 }
 

@@ -279,6 +279,57 @@ TEST(Leaders, RestAfterAReturnAndAfterAMoveButNotOnRequest) {
   EXPECT_EQ(plan(cluster, ledger, limits, kNowMs + 5000).operators.size(), 2u);
 }
 
+TEST(Leaders, LeaveASlowDiskAndDoNotReturnBeforeItIsBeyondDoubt) {
+  Cluster cluster = make_cluster(3, 1, 1);
+  for (uint64_t i = 1; i <= 6; ++i)
+    add(cluster, i, ids_of({i % 3 + 1, (i + 1) % 3 + 1, (i + 2) % 3 + 1}));
+  const auto replan = [&] {
+    Ledger ledger{LedgerLimits{}};
+    return plan(cluster, ledger, {.leader_rest_ms = 0});
+  };
+  for (uint64_t id : {1, 2, 3}) set_write_us(cluster, id, 15'000);
+  EXPECT_TRUE(replan().operators.empty());
+  set_write_us(cluster, 3, 110'000);
+  const Planned planned = replan();
+  ASSERT_EQ(planned.operators.size(), 2u);
+  for (const auto& op : planned.operators) {
+    EXPECT_EQ(op.kind, OperatorKind::kTransferLeader);
+    EXPECT_EQ(op.source, ChunkserverId(3));
+    EXPECT_NE(op.reason.find("110 ms"), std::string::npos) << op.reason;
+  }
+  // Somewhat slow: what it leads it keeps, and it is given no more.
+  set_write_us(cluster, 3, 45'000);
+  EXPECT_TRUE(replan().operators.empty());
+  for (uint64_t i = 1; i <= 6; ++i) {
+    const auto voters = ids_of({1, 2, 3});
+    ASSERT_EQ(tell(cluster, {i, 2, i % 2 + 1, voters}), ReportOutcome::kUpdated);
+  }
+  EXPECT_TRUE(replan().operators.empty()) << "it leads nothing now, and stays so";
+  set_write_us(cluster, 3, 15'000);
+  EXPECT_EQ(replan().operators.size(), 2u);
+}
+
+TEST(DiskSpeeds, WhereAllAreSlowNoneIs) {
+  Cluster cluster = make_cluster(3, 1, 1);
+  const auto slow = [&](uint64_t id) {
+    const DiskSpeeds speeds(cluster, cluster.pools()[0], {});
+    return speeds.is_slow(cluster.chunkserver(cluster.find_chunkserver(ChunkserverId(id))));
+  };
+  set_write_us(cluster, 1, 500'000);
+  EXPECT_FALSE(slow(1)) << "there is nothing to compare it with";
+  set_write_us(cluster, 2, 400'000);
+  set_write_us(cluster, 3, 300'000);
+  EXPECT_FALSE(slow(1) || slow(2) || slow(3));
+  set_write_us(cluster, 2, 300);
+  set_write_us(cluster, 3, 200);
+  EXPECT_TRUE(slow(1));
+  set_write_us(cluster, 1, 30'000);
+  EXPECT_FALSE(slow(1)) << "a hundred times the others', and still fast enough";
+  set_write_us(cluster, 1, 500'000);
+  set_liveness(cluster, 2, Liveness::kOffline);
+  EXPECT_TRUE(slow(1)) << "of two disks one can be the slow one";
+}
+
 TEST(Leaders, LimitsOfTransfersHold) {
   Cluster cluster = make_cluster(3, 1, 1);
   for (uint64_t i = 1; i <= 90; ++i) add(cluster, i, ids_of({1, 2, 3}));

@@ -7,6 +7,7 @@
 
 #include <set>
 
+#include "placement/disk_speeds.h"
 #include "placement/ledger.h"
 #include "placement/shares.h"
 
@@ -30,6 +31,7 @@ struct PlannerLimits {
   /// A chunkserver that came online, and a copyset that changed its leader, rest this long before
   /// the leader planner gives it leaders, or moves it.
   uint64_t leader_rest_ms = 60'000;
+  SlowDiskLimits slow_disk;
 };
 
 /// What planners have to say to a person beside operators.

@@ -1,6 +1,8 @@
 #include "chunkserver/background/disk_probe.h"
 
+#include <algorithm>
 #include <array>
+#include <vector>
 
 namespace cairn::chunkserver {
 
@@ -8,12 +10,15 @@ namespace {
 
 constexpr char kFileName[] = "probe";
 
-io::Task<Status> write_block(io::Env env, io::Disk* disk) {
+/// How long the write took, without what opening the file did.
+io::Task<Result<Duration>> write_block(io::Env env, io::Disk* disk) {
   const io::OpenOptions how{.create = true, .access = io::Access::kDirect};
   auto file = CO_TRY(co_await disk->open(kFileName, how));
   const Buffer block = env.buffers.allocate_zeroed(kBlockBytes);
   const std::array<ByteView, 1> parts{block.view()};
-  co_return co_await file->write(0, parts, io::Durability::kSynced);
+  const Instant began = env.clock.now();
+  CO_TRY(co_await file->write(0, parts, io::Durability::kSynced));
+  co_return env.clock.now() - began;
 }
 
 }  // namespace
@@ -55,17 +60,27 @@ void DiskProbe::on_timer() {
 }
 
 io::Task<void> DiskProbe::write_once(std::shared_ptr<Life> life, io::Env env, io::Disk* disk) {
-  const Status written = co_await write_block(env, disk);
-  if (life->probe) life->probe->on_written(written);
+  const auto took = co_await write_block(env, disk);
+  if (life->probe) life->probe->on_written(took);
 }
 
-void DiskProbe::on_written(const Status& status) {
+void DiskProbe::on_written(const Result<Duration>& took) {
   is_writing_ = false;
-  if (status.code() == Errc::kIo) {
-    host_.fail_disk(status.error());
-  } else {
-    timer_.arm_after(options_.interval);  // a full disk is not a dead one
+  if (!took && took.code() == Errc::kIo) {
+    host_.fail_disk(took.error());
+    return;
   }
+  if (took) times_.push_back(*took);
+  if (times_.size() > kTimesMax) times_.pop_front();
+  timer_.arm_after(options_.interval);  // a full disk is not a dead one
+}
+
+Duration DiskProbe::typical_write() const {
+  if (times_.size() < kTimesMin) return Duration::zero();
+  std::vector<Duration> times(times_.begin(), times_.end());
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::ranges::nth_element(times, middle);
+  return *middle;
 }
 
 }  // namespace cairn::chunkserver

@@ -1,13 +1,15 @@
 /// DiskProbe: notices a disk that does not answer although nobody writes to it.
 ///
 /// The log's watchdog sees a write that hangs; a server that is only read from, or idle, has none.
-/// The probe writes one block durably now and then, and tells when that fails or does not end.
+/// The probe writes one block durably now and then, and tells when that fails or does not end, and
+/// how long it takes.
 /// Threads:  one reactor.
 /// Lifetime: the disk and the host outlive the probe. A write that hangs outlives it: what that
 /// needs
 ///           is shared.
 #pragma once
 
+#include <deque>
 #include <memory>
 
 #include "io/disk.h"
@@ -31,6 +33,8 @@ class DiskProbe {
   void start();
   /// No write begins from now on; one that is under way is not waited for.
   void stop();
+  /// The median of the last times that a probe's write took; zero: too few were made yet.
+  Duration typical_write() const;
 
  private:
   /// Null once its probe is gone.
@@ -39,7 +43,7 @@ class DiskProbe {
   };
   void on_timer();
   static io::Task<void> write_once(std::shared_ptr<Life> life, io::Env env, io::Disk* disk);
-  void on_written(const Status& status);
+  void on_written(const Result<Duration>& took);
 
   io::Env env_;
   io::Disk& disk_;
@@ -49,7 +53,10 @@ class DiskProbe {
   io::Timer timer_;
   uint32_t ticks_waited_ = 0;  ///< of the watchdog, while a write is under way
   bool is_writing_ = false;
+  std::deque<Duration> times_;  ///< kTimesMax of them
 
+  static constexpr size_t kTimesMin = 3;
+  static constexpr size_t kTimesMax = 5;
   static constexpr int kWatchdogTicks = 4;
 };
 

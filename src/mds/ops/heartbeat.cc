@@ -66,6 +66,7 @@ void take_in_disk(Context& mds, Chunkserver& sender, const wire::HeartbeatReques
   sender.used_bytes = std::min(request.used_bytes(), sender.record.capacity_bytes());
   sender.pool_chunks_ready_count = request.pool_chunks_ready_count();
   sender.is_disk_failed = request.disk_failed();
+  sender.disk_write_us = request.disk_write_us();
   sender.disk_error = request.disk_error().substr(0, kDiskErrorBytesMax);
   mds.place(sender);
 }
