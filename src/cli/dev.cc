@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <thread>
 
 #include "cli/commands.h"
@@ -32,6 +33,9 @@ struct DevFlags {
   uint32_t copysets_per_chunkserver = 100;
   std::string volume_size = "1G";
   std::string space_reserve = "256M";
+  std::vector<std::string> names;  ///< of processes to start; none: all that are stopped
+  std::string mds_flags;           ///< with spaces between; in the place of those set here
+  std::string chunkserver_flags;   ///< likewise
   bool as_json = false;
   bool wipe = false;
 };
@@ -66,6 +70,23 @@ Result<std::string> free_address() {
   return "127.0.0.1:" + std::to_string(port);
 }
 
+Result<DevProcess> plan_chunkserver(const DevState& state) {
+  DevProcess chunkserver;
+  chunkserver.name = "chunkserver-" + std::to_string(state.chunkservers.size() + 1);
+  chunkserver.dir = state.dir + "/" + chunkserver.name;
+  chunkserver.address = TRY(free_address());
+  chunkserver.http = TRY(free_address());
+  return chunkserver;
+}
+
+/// Chunkservers that are wanted beyond those that there are.
+Status grow(DevState& state, const DevFlags& flags) {
+  while (state.chunkservers.size() < flags.chunkservers_count) {
+    state.chunkservers.push_back(TRY(plan_chunkserver(state)));
+  }
+  return ok();
+}
+
 /// A new cluster's layout: folders, addresses, names.
 Result<DevState> plan(const DevFlags& flags) {
   DevState state;
@@ -75,15 +96,10 @@ Result<DevState> plan(const DevFlags& flags) {
     mds.name = flags.mds_count == 1 ? "mds" : "mds-" + std::to_string(i);
     mds.dir = flags.dir + "/" + mds.name;
     mds.address = TRY(free_address());
+    mds.http = TRY(free_address());
     state.mds.push_back(std::move(mds));
   }
-  for (uint32_t i = 1; i <= flags.chunkservers_count; ++i) {
-    DevProcess chunkserver;
-    chunkserver.name = "chunkserver-" + std::to_string(i);
-    chunkserver.dir = flags.dir + "/" + chunkserver.name;
-    chunkserver.address = TRY(free_address());
-    state.chunkservers.push_back(std::move(chunkserver));
-  }
+  TRY(grow(state, flags));
   state.nbd.name = "nbd";
   const std::string socket = flags.dir + "/nbd.sock";
   if (socket.size() > 100) {
@@ -92,8 +108,18 @@ Result<DevState> plan(const DevFlags& flags) {
   }
   state.nbd.address = "unix:" + socket;
   state.nbd_uri = "nbd+unix:///" + state.volume + "?socket=" + socket;
-  for (DevProcess* process : state.processes()) process->http = TRY(free_address());
+  state.nbd.http = TRY(free_address());
   return state;
+}
+
+/// Flags that a person gave stand in the place of those that are set here.
+void override_with(std::vector<std::string>& command, const std::string& flags) {
+  std::istringstream words(flags);
+  for (std::string word; words >> word;) {
+    const auto known = std::ranges::find(command, word);
+    if (word.starts_with("--") && known != command.end()) command.erase(known, known + 2);
+    command.push_back(word);
+  }
 }
 
 std::vector<std::string> mds_command(const DevState& state, const DevProcess& process,
@@ -107,6 +133,7 @@ std::vector<std::string> mds_command(const DevState& state, const DevProcess& pr
       // Short ones: whoever tries the cluster out wants to see it heal.
       "--unstable-after-ms", "5000", "--offline-after-ms", "20000", "--schedule-ms", "1000",
       "--leader-rest-ms", "5000"};
+  override_with(command, flags.mds_flags);
   if (state.mds.size() == 1) return command;
   std::string peers, id;
   for (size_t i = 0; i < state.mds.size(); ++i) {
@@ -132,28 +159,30 @@ std::vector<std::string> role_command(const DevState& state, const DevProcess& p
             process.address, "--mds", state.mds_addresses(), "--key-file",
             state.key_file()};
   }
-  return {program,
-          "chunkserver",
-          "--data",
-          process.dir,
-          "--listen",
-          process.address,
-          "--mds",
-          state.mds_addresses(),
-          "--key-file",
-          state.key_file(),
-          "--zone",
-          "zone-" + process.name,
-          "--server",
-          process.name,
-          "--pool-ready-min",
-          "4",
-          "--pool-ready-target",
-          "8",
-          "--space-reserve",
-          flags.space_reserve,
-          "--wal-max",
-          "4G"};
+  std::vector<std::string> command{program,
+                                   "chunkserver",
+                                   "--data",
+                                   process.dir,
+                                   "--listen",
+                                   process.address,
+                                   "--mds",
+                                   state.mds_addresses(),
+                                   "--key-file",
+                                   state.key_file(),
+                                   "--zone",
+                                   "zone-" + process.name,
+                                   "--server",
+                                   process.name,
+                                   "--pool-ready-min",
+                                   "4",
+                                   "--pool-ready-target",
+                                   "8",
+                                   "--space-reserve",
+                                   flags.space_reserve,
+                                   "--wal-max",
+                                   "4G"};
+  override_with(command, flags.chunkserver_flags);
+  return command;
 }
 
 std::vector<std::string> command_of(const DevState& state, const DevProcess& process,
@@ -236,6 +265,20 @@ Status wait_socket(DevState& state) {
   return ok();
 }
 
+/// Those that were named, whatever the cluster's health.
+Status start_named(DevState& state, const DevFlags& flags) {
+  for (const std::string& name : flags.names) {
+    const auto processes = state.processes();
+    const auto found = std::ranges::find(processes, name, &DevProcess::name);
+    if (found == processes.end()) {
+      return error(Errc::kNotFound, "no process of this cluster is called '" + name +
+                                        "'; cairn dev status lists them");
+    }
+    TRY(start_missing(state, **found, flags));
+  }
+  return ok();
+}
+
 Status bring_up(DevState& state, const DevFlags& flags) {
   if (!is_running(state.nbd)) state.nbd.pid = 0;  // started last, below
   for (DevProcess* process : state.processes()) {
@@ -290,6 +333,7 @@ int up(DevFlags flags) {
     state = plan(flags);
     if (!state) return fail(state.error());
   }
+  if (Status grown = grow(*state, flags); !grown) return fail(grown.error());
   if (Status key = write_key(state->key_file()); !key) return fail(key.error());
   for (DevProcess* process : state->processes()) {
     if (!process->dir.empty()) fs::create_directories(process->dir, failed);
@@ -298,6 +342,10 @@ int up(DevFlags flags) {
   // A member that alone has no log has lost it, and must not pass for a new one.
   flags.is_new_group = std::ranges::none_of(
       state->mds, [](const DevProcess& mds) { return fs::exists(mds.dir + "/wal"); });
+  if (!flags.names.empty()) {
+    const Status started = start_named(*state, flags);
+    return started ? 0 : fail(started.error());
+  }
   if (Status ready = bring_up(*state, flags); !ready) return fail(ready.error());
   print_welcome(*state);
   return 0;
@@ -403,7 +451,10 @@ void add_dev_commands(CLI::App& app, Action& action) {
   dev->require_subcommand(1);
   auto flags = std::make_shared<DevFlags>();
   CLI::App* c = add(*dev, action, "up", "Start a cluster, or what is stopped of it", flags, up);
-  c->add_option("--chunkservers", flags->chunkservers_count, "of a new cluster")
+  c->add_option("NAME", flags->names,
+                "start these processes only, and do not wait until the cluster is healthy");
+  c->add_option("--chunkservers", flags->chunkservers_count,
+                "of a new cluster; more than there are: the rest is added")
       ->capture_default_str();
   c->add_option("--mds", flags->mds_count, "metadata servers of a new cluster: 1, 3 or 5")
       ->capture_default_str();
@@ -413,6 +464,11 @@ void add_dev_commands(CLI::App& app, Action& action) {
   c->add_option("--space-reserve", flags->space_reserve,
                 "space of the file system kept free for log and deletes")
       ->capture_default_str();
+  c->add_option("--mds-flags", flags->mds_flags,
+                "further flags of each MDS that is started, with spaces between them: "
+                "\"--offline-after-ms 5000 --copies-max 8\"");
+  c->add_option("--chunkserver-flags", flags->chunkserver_flags,
+                "the same for each chunkserver that is started");
   c = add(*dev, action, "status", "Show the cluster's processes", flags, status);
   c->add_flag("--json", flags->as_json, "print JSON");
   c = add(*dev, action, "down", "Stop the cluster; its data stays", flags, down);

@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/console.h"
 #include "cli/context.h"
+#include "cli/delayed_disk.h"
 #include "cli/http.h"
 #include "cli/replicated_mds.h"
 #include "client/volume.h"
@@ -96,6 +97,7 @@ int run_mds(MdsFlags& flags) {
 struct ChunkserverFlags {
   std::string data, listen = "127.0.0.1:0", key_file, http_listen;
   std::vector<std::string> mds;
+  uint32_t flush_delay_ms = 0;
   chunkserver::Options options;
   LogFlags log;
 };
@@ -116,7 +118,9 @@ int run_chunkserver(ChunkserverFlags& flags) {
   }
   auto disk = process.reactor().open_disk(flags.data, {.create_root = true, .exclusive = true});
   if (!disk) return fail(disk.error());
-  chunkserver::Chunkserver server(process.env(), **disk, options);
+  DelayedDisk delayed(**disk, process.env().clock, std::chrono::milliseconds(flags.flush_delay_ms));
+  io::Disk& used = flags.flush_delay_ms > 0 ? delayed : **disk;
+  chunkserver::Chunkserver server(process.env(), used, options);
   return serve(process, server, flags.http_listen);
 }
 
@@ -333,6 +337,11 @@ void add_chunkserver_command(CLI::App& app, Action& action) {
       ->capture_default_str();
   add_bytes_option(*command, "--space-reserve", options.pool.space_reserve_bytes,
                    "space of the file system kept free for log and deletes");
+  command
+      ->add_option("--inject-flush-delay-ms", flags->flush_delay_ms,
+                   "for tests: every durable write and sync of the disk takes so much longer")
+      ->check(CLI::Range(0u, 60'000u))
+      ->capture_default_str();
   add_log_options(*command, flags->log);
   command->callback([command, flags, &action] {
     if (!command->get_subcommands().empty()) return;
