@@ -48,8 +48,9 @@ def wait_until(condition, what, timeout=30.0, every=0.1):
 class Cluster:
     """A development cluster in a folder of its own; ended and removed by close()."""
 
-    def __init__(self, *flags, parent=None):
-        self.dir = tempfile.mkdtemp(prefix="cairn-test-", dir=parent)
+    def __init__(self, *flags, parent=None, folder=None):
+        """In a new folder (below `parent`), or in `folder`, which is there."""
+        self.dir = folder or tempfile.mkdtemp(prefix="cairn-test-", dir=parent)
         self.flags = flags
         try:
             self.up()
@@ -73,9 +74,13 @@ class Cluster:
         self.uri = next(line[5:] for line in out.splitlines() if line.startswith("NBD: "))
         return out
 
-    def up_lenient(self):
+    def start(self, *names):
+        """Starts these processes, whatever state the others are in."""
+        self.cairn("dev", "up", *self.flags, *names)
+
+    def up_lenient(self, *more):
         """Starts what is stopped; a cluster that stays degraded will do."""
-        self.cairn("dev", "up", *self.flags, check=False)
+        self.cairn("dev", "up", *self.flags, *more, check=False)
 
     def processes(self):
         out = self.cairn("dev", "status", "--json", check=False).stdout
@@ -96,6 +101,45 @@ class Cluster:
 
     def copysets(self):
         return json.loads(self.cairn("copyset", "list", "--json").stdout)
+
+    def chunkservers(self):
+        return json.loads(self.cairn("chunkserver", "list", "--json").stdout)
+
+    def id_of(self, name):
+        """The number that the cluster knows a chunkserver by, from its process's name."""
+        address = self.processes()[name]["address"]
+        return next(c["id"] for c in self.chunkservers() if c["address"] == address)
+
+    def members(self):
+        """Of each copyset: the ids of its chunkservers."""
+        return {c["copyset"]: {m["id"] for m in c["members"]} for c in self.copysets()}
+
+    def wait_without(self, gone, timeout=120):
+        """Until no copyset has a member on `gone`, and each has three others."""
+        def is_so():
+            return all(gone not in m and len(m) == 3 for m in self.members().values())
+        try:
+            wait_until(is_so, f"no replica is left on chunkserver {gone}", timeout, every=0.5)
+            self.wait_settled()
+        except Failure as failure:
+            raise Failure(f"{failure}\n{self.explain()}") from failure
+
+    def wait_even_leaders(self, timeout=60, without=()):
+        """Until those that may lead lead equally many, but for one."""
+        def is_so():
+            leaders = [c["leaders"] for c in self.chunkservers()
+                       if c["id"] not in without and c["service"] == "read-write"
+                       and c["state"] == "online"]
+            return max(leaders) - min(leaders) <= 1
+        try:
+            wait_until(is_so, "leaders are even", timeout, every=0.5)
+        except Failure as failure:
+            raise Failure(f"{failure}\n{self.explain()}") from failure
+
+    def explain(self):
+        """What the schedulers are doing, for a failure's report."""
+        return (self.cairn("status", check=False).stdout +
+                self.cairn("operator", "list", "--ended", check=False).stdout[:6000])
 
     def leader_of_most(self):
         """The name of the chunkserver that leads most copysets."""
