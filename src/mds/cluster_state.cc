@@ -414,7 +414,7 @@ void carry_over(ClusterState& from, ClusterState& into) {
     fresh.is_disk_failed = old->second.is_disk_failed;
     fresh.disk_error = old->second.disk_error;
     fresh.disk_write_us = old->second.disk_write_us;
-    fresh.copysets_missing_count = old->second.copysets_missing_count;
+    fresh.copysets_missing = old->second.copysets_missing;
     fresh.traffic = old->second.traffic;
   }
   for (auto& [id, fresh] : into.copysets) {

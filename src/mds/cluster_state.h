@@ -52,8 +52,9 @@ struct Chunkserver {
   uint32_t pool_chunks_ready_count = 0;
   bool is_disk_failed = false;
   std::string disk_error;
-  uint32_t disk_write_us = 0;           ///< of a durable write, lately; 0: not known
-  uint32_t copysets_missing_count = 0;  ///< that it once had and no longer reports
+  uint32_t disk_write_us = 0;  ///< of a durable write, lately; 0: not known
+  /// Copysets that it once had and no longer reports as sound, and since when.
+  std::map<CopysetId, Instant> copysets_missing;
   wire::Traffic traffic;
 
   ChunkserverId id() const { return ChunkserverId(record.id()); }

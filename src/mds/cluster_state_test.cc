@@ -116,7 +116,7 @@ TEST_F(HealthTest, ACopysetWithoutALeaderIsUnavailable) {
 
 TEST_F(HealthTest, AFullDiskAndAMissingReplicaAreNamed) {
   chunkserver(3).used_bytes = 990 * kGiB;
-  chunkserver(2).copysets_missing_count = 2;
+  chunkserver(2).copysets_missing = {{CopysetId(1), kStart}, {CopysetId(2), kStart}};
   const auto report = assess_at(kStart);
   EXPECT_EQ(report.health, Health::kDegraded);
   EXPECT_TRUE(mentions(report, "chunkserver 3 (10.0.0.3:1) is full (10240 MiB free)"));

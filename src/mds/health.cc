@@ -117,9 +117,10 @@ class Assessment {
       if (chunkserver.is_disk_failed) {
         degraded(name + "has a failed disk: " + chunkserver.disk_error);
       }
-      if (chunkserver.copysets_missing_count > 0) {
-        degraded(name + "no longer has " + std::to_string(chunkserver.copysets_missing_count) +
-                 " of its copysets: they are out of service on it until it is repaired");
+      if (!chunkserver.copysets_missing.empty()) {
+        degraded(name + "no longer has " + std::to_string(chunkserver.copysets_missing.size()) +
+                 " of its copysets, or they are damaged: they are replaced by others' replicas; "
+                 "its log tells more");
       }
       const uint64_t free = free_bytes(chunkserver, state_.default_pool().chunk_bytes());
       if (chunkserver.heard_at &&

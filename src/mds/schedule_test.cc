@@ -477,6 +477,40 @@ TEST_F(ScheduleTest, AFailedDiskIsReplacedAtOnce) {
       << describe_unfinished();
 }
 
+class LostReplicaTest : public ScheduleTest {
+ protected:
+  /// One chunkserver loses a replica that it does not lead, and lives on.
+  void expect_healed_with(size_t chunkservers_count) {
+    start_grouped(chunkservers_count);
+    world_.run_for(30s);
+    testing::GroupedChunkserver& loser = grouped(2);
+    const auto lost = std::ranges::find_if(
+        loser.replicas, [&](uint64_t id) { return shared_.groups.at(id).leader != loser.id; });
+    ASSERT_NE(lost, loser.replicas.end());
+    const uint64_t copyset = *lost;
+    loser.replicas.erase(lost);
+    const testing::FakeGroup& group = shared_.groups.at(copyset);
+    const auto is_healed = [&] {
+      const bool is_member = std::ranges::find(group.voters, loser.id) != group.voters.end();
+      return group.voters.size() == 3 && is_member == loser.replicas.contains(copyset);
+    };
+    ASSERT_FALSE(is_healed());
+    const size_t told = shared_.changes_told;
+    world_.run_for(2s);
+    EXPECT_EQ(shared_.changes_told, told) << "it may only be starting";
+    EXPECT_TRUE(wait_for(is_healed, 120s)) << describe_unfinished();
+    EXPECT_TRUE(wait_for_health("ok")) << status().DebugString();
+  }
+};
+
+TEST_F(LostReplicaTest, IsReplacedByAnotherChunkservers) {
+  expect_healed_with(4);
+}
+
+TEST_F(LostReplicaTest, IsMadeAnewInItsPlaceWhereThereIsNoOther) {
+  expect_healed_with(3);
+}
+
 TEST_F(ScheduleTest, ASlowDiskLeadsNothingWhileItIsSlow) {
   start_grouped(4);
   for (size_t i = 0; i < 4; ++i) grouped(i).disk_write_us = 1000;

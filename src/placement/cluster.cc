@@ -141,6 +141,7 @@ Status Cluster::remove_copyset(CopysetId id) {
   if (slot == kNoSlot) return error(Errc::kNotFound, "copyset " + to_string(id));
   count(copysets_[slot], -1);
   copysets_[slot] = Copyset{};
+  forget_out_of_service(slot, copysets_[slot]);
   copyset_slots_.erase(id);
   free_copysets_.push_back(slot);
   return ok();
@@ -212,7 +213,26 @@ ReportOutcome Cluster::apply_report(const CopysetReport& report, uint64_t now_ms
   count(known, -1);
   known = told;
   count(known, 1);
+  forget_out_of_service(slot, known);
   return ReportOutcome::kUpdated;
+}
+
+void Cluster::set_out_of_service(CopysetId copyset, ChunkserverId chunkserver, bool is_out) {
+  const Slot slot = find_copyset(copyset), holder = find_chunkserver(chunkserver);
+  if (slot == kNoSlot || holder == kNoSlot) return;
+  if (is_out && copysets_[slot].has_replica(holder)) {
+    out_of_service_.insert({slot, holder});
+  } else if (!is_out) {
+    out_of_service_.erase({slot, holder});
+  }
+}
+
+/// Those that are no members of the copyset any more.
+void Cluster::forget_out_of_service(Slot copyset, const Copyset& members) {
+  auto at = out_of_service_.lower_bound({copyset, 0});
+  while (at != out_of_service_.end() && at->first == copyset) {
+    at = members.has_replica(at->second) ? std::next(at) : out_of_service_.erase(at);
+  }
 }
 
 void Cluster::step_down(CopysetId id, ChunkserverId leader, Epoch epoch, uint64_t now_ms) {
@@ -261,6 +281,9 @@ void Cluster::take_over(const Cluster& other) {
     if (apply_report(report, from.reported_ms) == ReportOutcome::kUpdated) {
       copysets_[slot].leader_since_ms = from.leader_since_ms;
     }
+  }
+  for (const auto& [copyset, chunkserver] : other.out_of_service_) {
+    set_out_of_service(other.copyset(copyset).id, id(chunkserver), true);
   }
 }
 
@@ -340,10 +363,18 @@ bool Cluster::is_in_pool(const Chunkserver& chunkserver, const LogicalPool& pool
 uint32_t Cluster::online_voters(const Copyset& copyset) const {
   uint32_t online = 0;
   for (Slot slot : copyset.voters()) online += chunkservers_[slot].is_online() ? 1 : 0;
+  if (out_of_service_.empty()) return online;
+  const Slot own = find_copyset(copyset.id);
+  for (Slot slot : copyset.voters()) {
+    if (chunkservers_[slot].is_online() && is_out_of_service(own, slot)) --online;
+  }
   return online;
 }
 
 void Cluster::check_invariants() const {
+  for (const auto& [copyset, chunkserver] : out_of_service_) {
+    CHECK(copysets_[copyset].has_replica(chunkserver));
+  }
   std::vector<uint32_t> replicas(chunkservers_.size(), 0), leaders(chunkservers_.size(), 0);
   for (const auto& copyset : copysets_) {
     if (copyset.id.is_none()) continue;

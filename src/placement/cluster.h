@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cstdint>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -155,6 +156,9 @@ class Cluster {
   /// The leader that is known says that it leads no more. A word of an older epoch, or of somebody
   /// else, changes nothing.
   void step_down(CopysetId id, ChunkserverId leader, Epoch epoch, uint64_t now_ms);
+  /// Whether a replica that its chunkserver should hold is gone there, or damaged, while the
+  /// chunkserver lives. Forgotten when the replica leaves its copyset.
+  void set_out_of_service(CopysetId copyset, ChunkserverId chunkserver, bool is_out);
   /// Takes what another table had heard and this one has not: for tables that were made anew from
   /// records. Rows that are not here are left out, and so is what is older than here.
   void take_over(const Cluster& other);
@@ -178,7 +182,13 @@ class Cluster {
   const Chunkserver& chunkserver(Slot slot) const { return chunkservers_[slot]; }
   const Copyset& copyset(Slot slot) const { return copysets_[slot]; }
   bool is_in_pool(const Chunkserver& chunkserver, const LogicalPool& pool) const;
-  /// Members that answer. A copyset with fewer than its quorum can neither write nor change.
+  /// Copyset and chunkserver, of each replica that is out of service; nearly always none.
+  const std::set<std::pair<Slot, Slot>>& out_of_service() const { return out_of_service_; }
+  bool is_out_of_service(Slot copyset, Slot chunkserver) const {
+    return !out_of_service_.empty() && out_of_service_.contains({copyset, chunkserver});
+  }
+  /// Members that answer, and have the replica. A copyset with fewer than its quorum can neither
+  /// write nor change.
   uint32_t online_voters(const Copyset& copyset) const;
 
   void check_invariants() const;
@@ -186,6 +196,7 @@ class Cluster {
  private:
   ReportOutcome read_members(const CopysetReport& report, Copyset& into) const;
   void count(const Copyset& copyset, int32_t by);
+  void forget_out_of_service(Slot copyset, const Copyset& members);
 
   std::vector<Chunkserver> chunkservers_;
   std::vector<LogicalPool> pools_;
@@ -194,6 +205,7 @@ class Cluster {
   std::unordered_map<ChunkserverId, Slot> chunkserver_slots_;
   std::unordered_map<CopysetId, Slot> copyset_slots_;
   std::unordered_map<ZoneId, std::string> zone_names_;
+  std::set<std::pair<Slot, Slot>> out_of_service_;  ///< of replicas that are members
 };
 
 /// The copysets of a pool that may take new chunks, for plan_segment: all members are online and

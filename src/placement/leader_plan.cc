@@ -57,7 +57,7 @@ class LeaderBalance {
       if (round_.leader(copyset) != slot || !is_movable(copyset)) continue;
       Slot best = kNoSlot;
       for (Slot voter : round_.copyset(copyset).voters()) {
-        if (!is_eligible_[voter]) continue;
+        if (!is_eligible_[voter] || round_.cluster().is_out_of_service(copyset, voter)) continue;
         if (best == kNoSlot || round_.leaders(voter) < round_.leaders(best)) best = voter;
       }
       if (best != kNoSlot) transfer(copyset, best, reason);
@@ -100,6 +100,7 @@ class LeaderBalance {
         if (round_.leader(copyset) != at || !is_movable(copyset)) continue;
         for (Slot next : round_.copyset(copyset).voters()) {
           if (came_by_[next].search == search_ || !is_open(next)) continue;
+          if (round_.cluster().is_out_of_service(copyset, next)) continue;
           came_by_[next] = {copyset, search_};
           seen.push_back(next);
           open.push_back(next);

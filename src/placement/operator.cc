@@ -107,6 +107,12 @@ bool has_planned_voters(const Operator& op, const Cluster& cluster, const Copyse
       op.voters, [&](ChunkserverId id) { return copyset.has_voter(cluster.find_chunkserver(id)); });
 }
 
+/// Online, and its replica is there.
+bool serves(const Cluster& cluster, const Copyset& copyset, Slot slot) {
+  return cluster.chunkserver(slot).is_online() &&
+         !cluster.is_out_of_service(cluster.find_copyset(copyset.id), slot);
+}
+
 /// What speaks against the topology's side of it; empty if nothing.
 std::string objection(const Operator& op, const Cluster& cluster, const Copyset& copyset,
                       Slot source, Slot target) {
@@ -126,7 +132,9 @@ std::string objection(const Operator& op, const Cluster& cluster, const Copyset&
   if (op.kind == OperatorKind::kAddReplica) return {};
   if (source == kNoSlot) return "chunkserver " + to_string(op.source) + " is gone";
   const Chunkserver& from = cluster.chunkserver(source);
-  if (op.cause == Cause::kRecover && from.liveness != Liveness::kOffline) {
+  const bool is_lost = from.liveness == Liveness::kOffline ||
+                       cluster.is_out_of_service(cluster.find_copyset(copyset.id), source);
+  if (op.cause == Cause::kRecover && !is_lost) {
     return "chunkserver " + to_string(op.source) + " is back";
   }
   if (op.cause == Cause::kDrain && from.service == Service::kReadWrite) {
@@ -148,7 +156,7 @@ bool keeps_quorum(const Operator& op, const Cluster& cluster, const Copyset& cop
   }
   if (source != kNoSlot && copyset.has_voter(source) && op.kind != OperatorKind::kTransferLeader) {
     --voters_after;
-    if (cluster.chunkserver(source).is_online()) --online_after;
+    if (serves(cluster, copyset, source)) --online_after;
   }
   return voters_after > 0 && online_after >= voters_after / 2 + 1;
 }
@@ -162,7 +170,7 @@ Slot successor(const Cluster& cluster, const Copyset& copyset, Slot source) {
                      cluster.chunkserver(slot).leaders_count);
   };
   for (Slot slot : copyset.voters()) {
-    if (slot == source || !cluster.chunkserver(slot).is_online()) continue;
+    if (slot == source || !serves(cluster, copyset, slot)) continue;
     if (best == kNoSlot || rank(slot) < rank(best)) best = slot;
   }
   return best;

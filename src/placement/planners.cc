@@ -40,6 +40,7 @@ RoundResult plan_round(const Cluster& cluster, Ledger& ledger, const PlannerLimi
     PoolRound round(cluster, ledger, limits, pool, now_ms);
     result.progress.push_back(progress_of(round));
     plan_recovery(round);
+    plan_out_of_service(round);
     plan_replicas(round);
     plan_drain(round);
     plan_copyset_spread(round);

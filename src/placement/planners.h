@@ -8,6 +8,7 @@
 /// | planner  | does                                                              | priority |
 /// |----------|-------------------------------------------------------------------|----------|
 /// | recovery | replaces the replicas of offline chunkservers                     | high     |
+/// | out of service | replaces single replicas that are gone or damaged        | high     |
 /// | replicas | brings copysets to the configured number; drops left-over learners | normal   |
 /// | drain    | empties draining and retired chunkservers                         | normal   |
 /// | copysets | parts replicas that crowd a zone; evens out counts by capacity    | low      |
@@ -23,6 +24,8 @@ namespace cairn::placement {
 /// Holds back, with a note, while more of the pool is offline than PlannerLimits::lost_part_max.
 /// Copysets with the fewest spare members come first; those without a quorum are only counted.
 void plan_recovery(PoolRound& round);
+/// Replaces replicas that are gone or damaged on chunkservers that live.
+void plan_out_of_service(PoolRound& round);
 void plan_replicas(PoolRound& round);
 /// Notes the chunkservers that are empty.
 void plan_drain(PoolRound& round);

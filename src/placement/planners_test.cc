@@ -140,6 +140,50 @@ TEST(Recovery, WithNoPlaceToGoItSaysSo) {
   EXPECT_EQ(planned.notes[0].kind, NoteKind::kNoPlace);
 }
 
+TEST(OutOfService, AReplicaThatIsGoneOnALivingChunkserverIsReplaced) {
+  Cluster cluster = make_cluster(4, 1, 1);
+  add(cluster, 1, ids_of({1, 2, 3}));
+  add(cluster, 2, ids_of({2, 3, 4}));
+  cluster.set_out_of_service(CopysetId(1), ChunkserverId(3), true);
+  cluster.set_out_of_service(CopysetId(1), ChunkserverId(4), true);  // no member: nothing to note
+  cluster.check_invariants();
+  const Planned planned = plan(cluster);
+  EXPECT_EQ(planned.progress.copysets_degraded, 1u);
+  ASSERT_EQ(planned.operators.size(), 1u);
+  EXPECT_EQ(planned.operators[0].copyset, CopysetId(1));
+  EXPECT_EQ(planned.operators[0].source, ChunkserverId(3));
+  EXPECT_EQ(planned.operators[0].target, ChunkserverId(4));
+  EXPECT_NE(planned.operators[0].reason.find("out of service"), std::string::npos);
+  ASSERT_EQ(tell(cluster, {1, 2, 1, ids_of({1, 2, 4})}), ReportOutcome::kUpdated);
+  EXPECT_TRUE(cluster.out_of_service().empty()) << "it is no member any more";
+  EXPECT_TRUE(plan(cluster).operators.empty());
+}
+
+TEST(OutOfService, WithoutAnotherPlaceItIsMadeAnewWhereItWas) {
+  Cluster cluster = make_cluster(3, 1, 1);
+  add(cluster, 1, ids_of({1, 2, 3}));
+  cluster.set_out_of_service(CopysetId(1), ChunkserverId(3), true);
+  Planned planned = plan(cluster);
+  ASSERT_EQ(planned.operators.size(), 1u);
+  EXPECT_EQ(planned.operators[0].kind, OperatorKind::kRemoveReplica);
+  EXPECT_EQ(planned.operators[0].source, ChunkserverId(3));
+  ASSERT_EQ(tell(cluster, {1, 2, 1, ids_of({1, 2})}), ReportOutcome::kUpdated);
+  planned = plan(cluster);
+  ASSERT_EQ(planned.operators.size(), 1u);
+  EXPECT_EQ(planned.operators[0].kind, OperatorKind::kAddReplica);
+  EXPECT_EQ(planned.operators[0].target, ChunkserverId(3));
+}
+
+TEST(OutOfService, WithoutAQuorumItIsLeftAlone) {
+  Cluster cluster = make_cluster(4, 1, 1);
+  add(cluster, 1, ids_of({1, 2, 3}));
+  cluster.set_out_of_service(CopysetId(1), ChunkserverId(3), true);
+  cluster.set_out_of_service(CopysetId(1), ChunkserverId(2), true);
+  EXPECT_TRUE(plan(cluster).operators.empty());
+  cluster.set_out_of_service(CopysetId(1), ChunkserverId(2), false);
+  EXPECT_EQ(plan(cluster).operators.size(), 1u);
+}
+
 TEST(Replicas, AreBroughtToTheConfiguredNumber) {
   Cluster cluster = make_cluster(5, 1, 1);
   add(cluster, 1, ids_of({1, 2}));

@@ -57,6 +57,7 @@ class PoolRound {
   const Ledger& ledger() const { return ledger_; }
   const PlannerLimits& limits() const { return limits_; }
   const LogicalPool& pool() const { return cluster_.pools()[pool_]; }
+  Slot pool_slot() const { return pool_; }
   uint64_t now_ms() const { return now_ms_; }
   const Chunkserver& chunkserver(Slot slot) const { return cluster_.chunkserver(slot); }
   const Copyset& copyset(Slot slot) const { return cluster_.copyset(slot); }

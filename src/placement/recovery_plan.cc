@@ -38,9 +38,12 @@ std::string reason_of(const PoolRound& round, const Loss& loss, Slot target) {
   const Chunkserver& from = round.chunkserver(loss.chunkserver);
   const Chunkserver& to = round.chunkserver(target);
   const Cluster& cluster = round.cluster();
-  return "chunkserver " + to_string(from.id) + " of zone " + cluster.zone_name(from.zone) +
-         " is offline; chunkserver " + to_string(to.id) + " of zone " + cluster.zone_name(to.zone) +
-         " holds " + std::to_string(round.replicas(target)) + " replicas of a share of " +
+  const bool is_offline = from.liveness == Liveness::kOffline;
+  return (is_offline ? "chunkserver " : "the replica on chunkserver ") + to_string(from.id) +
+         " of zone " + cluster.zone_name(from.zone) +
+         (is_offline ? " is offline" : " is out of service") + "; chunkserver " + to_string(to.id) +
+         " of zone " + cluster.zone_name(to.zone) + " holds " +
+         std::to_string(round.replicas(target)) + " replicas of a share of " +
          std::to_string(static_cast<uint64_t>(round.share(target)));
 }
 
@@ -70,7 +73,50 @@ std::vector<Loss> losses_of(PoolRound& round, const std::vector<Slot>& lost) {
   return losses;
 }
 
+/// Replicas that are gone or damaged on chunkservers that live.
+std::vector<Loss> replicas_out_of_service(const PoolRound& round) {
+  std::vector<Loss> losses;
+  for (const auto& [slot, holder] : round.cluster().out_of_service()) {
+    const Copyset& copyset = round.copyset(slot);
+    if (copyset.pool != round.pool_slot() || !copyset.has_voter(holder)) continue;
+    if (!round.chunkserver(holder).is_online()) continue;  // it is lost as a whole, or may return
+    const uint32_t online = round.cluster().online_voters(copyset);
+    if (online >= copyset.quorum()) losses.push_back({online - copyset.quorum(), slot, holder});
+  }
+  std::ranges::sort(losses);
+  return losses;
+}
+
+/// Where no other chunkserver can take the replica, its own makes it anew, once it is no member.
+bool make_room_at_home(PoolRound& round, const Loss& loss) {
+  const Chunkserver& home = round.chunkserver(loss.chunkserver);
+  const Copyset& copyset = round.copyset(loss.copyset);
+  if (!home.is_usable() || copyset.voters_count < round.pool().replicas_count) return false;
+  if (!round.has_place(loss.chunkserver)) return false;
+  // One that is only busy now is waited for.
+  const auto could_take = [&](Slot slot) {
+    return !copyset.has_replica(slot) && !round.is_filled(slot);
+  };
+  if (std::ranges::any_of(round.usable(), could_take)) return false;
+  return round.add_removal(loss.copyset, loss.chunkserver, Cause::kRecover, Priority::kHigh,
+                           "it is out of service there, and is made anew in its place");
+}
+
 }  // namespace
+
+void plan_out_of_service(PoolRound& round) {
+  for (const Loss& loss : replicas_out_of_service(round)) {
+    if (!round.ledger().has_room_for_copies(Priority::kHigh)) return;
+    if (round.is_busy(loss.copyset)) continue;
+    const Slot target = round.choose_target(loss.copyset, loss.chunkserver, Priority::kHigh);
+    if (target == kNoSlot) {
+      make_room_at_home(round, loss);
+    } else {
+      round.add_copy(loss.copyset, loss.chunkserver, target, Cause::kRecover, Priority::kHigh,
+                     reason_of(round, loss, target));
+    }
+  }
+}
 
 void plan_recovery(PoolRound& round) {
   std::vector<Slot> lost;

@@ -102,6 +102,8 @@ def test_a_truncated_segment_of_the_log():
         cluster.up_lenient()
         expect_serving(cluster)
         log = cluster.log("chunkserver-2")
+        cluster.wait_healthy(120)  # what is out of service there was made anew
+        cluster.verify_replicas()
         print(f"    the server says: {[l for l in log.splitlines() if ' warn ' in l or ' error ' in l][-2:]}")
 
 

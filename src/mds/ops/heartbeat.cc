@@ -156,19 +156,34 @@ io::Task<Status> remember_changes(Context& mds, ChunkserverId sender,
   co_return ok();
 }
 
-void tell_what_to_create(const Context& mds, Chunkserver& receiver,
-                         const std::set<CopysetId>& reported, wire::HeartbeatReply& reply) {
-  receiver.copysets_missing_count = 0;
+/// A replica that once was and is no more has forgotten its votes: begun anew it could elect a
+/// second leader. It stays away until its group replaces it, which the planners see to when it has
+/// been missing for a while.
+void note_missing(Context& mds, Chunkserver& sender, const std::vector<CopysetId>& reported) {
+  const Instant now = mds.env.clock.now();
+  std::map<CopysetId, Instant> missing;
+  for (CopysetId id : sender.copysets) {
+    if (std::ranges::binary_search(reported, id)) continue;
+    if (!mds.state.copysets.at(id).is_created_by(sender.id())) continue;
+    const auto known = sender.copysets_missing.find(id);
+    const Instant since = known == sender.copysets_missing.end() ? now : known->second;
+    missing.emplace(id, since);
+    if (now - since < mds.options.unstable_after) continue;
+    mds.state.placed.set_out_of_service(id, sender.id(), true);
+  }
+  for (const auto& [id, since] : sender.copysets_missing) {
+    if (!missing.contains(id)) mds.state.placed.set_out_of_service(id, sender.id(), false);
+  }
+  sender.copysets_missing = std::move(missing);
+}
+
+void tell_what_to_create(const Context& mds, const Chunkserver& receiver,
+                         const std::vector<CopysetId>& reported, wire::HeartbeatReply& reply) {
   for (CopysetId id : receiver.copysets) {
-    if (reported.contains(id)) continue;
+    if (std::ranges::binary_search(reported, id)) continue;
     const Copyset& copyset = mds.state.copysets.at(id);
-    // A replica that once was and is no more has forgotten its votes: begun anew it could elect a
-    // second leader. It stays away until its group replaces it.
-    if (copyset.is_created_by(receiver.id())) {
-      ++receiver.copysets_missing_count;
-      continue;
-    }
-    if (reply.create_size() >= kCreatesPerReplyMax) continue;
+    if (copyset.is_created_by(receiver.id())) continue;  // missing
+    if (reply.create_size() >= kCreatesPerReplyMax) return;
     auto* create = reply.add_create();
     create->set_copyset(id.value());
     create->set_epoch(copyset.record.epoch());
@@ -183,13 +198,15 @@ void tell_what_to_create(const Context& mds, Chunkserver& receiver,
 }
 
 void tell_peers(const Context& mds, const Chunkserver& receiver, wire::HeartbeatReply& reply) {
-  std::set<uint64_t> peers;
+  std::vector<uint64_t> peers;
   for (CopysetId id : receiver.copysets) {
     const auto& members = mds.state.copysets.at(id).record.members();
-    peers.insert(members.begin(), members.end());
+    peers.insert(peers.end(), members.begin(), members.end());
   }
-  peers.erase(receiver.id().value());
+  std::ranges::sort(peers);
+  peers.erase(std::unique(peers.begin(), peers.end()), peers.end());
   for (uint64_t peer : peers) {
+    if (peer == receiver.id().value()) continue;
     auto* address = reply.add_peers();
     address->set_node(peer);
     address->set_address(mds.state.chunkservers.at(ChunkserverId(peer)).record.address());
@@ -204,25 +221,27 @@ io::Task<Result<wire::HeartbeatReply>> heartbeat(Context& mds, wire::HeartbeatRe
   mds.metrics.heartbeats.add();
   take_in_disk(mds, *sender, request);
 
-  std::set<CopysetId> reported;
+  std::vector<CopysetId> reported;  // those in service
   std::vector<CopysetId> changed;
   for (const auto& report : request.copysets()) {
     const auto found = mds.state.copysets.find(CopysetId(report.copyset()));
     if (found == mds.state.copysets.end()) continue;
     // One that is out of service counts as missing: a restart does not help it.
-    if (report.error().empty()) reported.insert(found->first);
+    if (report.error().empty()) reported.push_back(found->first);
     take_in_copyset(mds, id, report, found->second);
     if (changed.size() < kChangesPerHeartbeatMax &&
         (has_other_members(mds.state, found->second) || is_first_report(found->second, id))) {
       changed.push_back(found->first);
     }
   }
+  std::ranges::sort(reported);
   CO_TRY(co_await update_chunkserver(mds, id, request.address(), request.capacity_bytes()));
   if (!changed.empty()) CO_TRY(co_await remember_changes(mds, id, std::move(changed)));
 
   wire::HeartbeatReply reply;
   // The state may have been loaded anew, and the chunkserver removed meanwhile.
   Chunkserver& receiver = *CO_TRY(find_sender(mds, request));
+  note_missing(mds, receiver, reported);
   tell_what_to_create(mds, receiver, reported, reply);
   tell_peers(mds, receiver, reply);
   tell_changes(mds, id, request, reply);
