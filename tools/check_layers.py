@@ -26,6 +26,7 @@ LAYERS = {
     "store/pool": (3, [], "the chunk file pool"),
     "store/chunk": (3, ["store/pool"], "the chunk store, in place"),
     "store/kv": (3, [], "the metadata store and its RocksDB adapter"),
+    "store/etcd": (3, ["store/kv"], "the metadata store in etcd, by gRPC"),
     "multiraft": (4, [], "hosts many Raft groups: log batches, transport, timers, snapshots, apply"),
     "client": (5, [], "routing cache, retries, the block interface"),
     "chunkserver": (7, [], "the server that owns one disk"),
@@ -45,6 +46,7 @@ ONLY = {
 REAL_IO_USERS = {"cli", "io/real"}
 LIBRARIES = {
     r"rocksdb/": {"store/kv"},
+    r"grpc": {"store/etcd"},
     r"boost/": {"io/real", "gateway/http"},
     r"liburing": {"io/real"},
     r"spdlog/": {"io/real"},
