@@ -3,6 +3,7 @@
 /// One FakeEtcd is what the members of an etcd agree on; a FakeMember is how a process reaches it.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "sim/io/world.h"
 #include "store/etcd/election.h"
 #include "store/etcd/failover.h"
