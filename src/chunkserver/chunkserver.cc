@@ -77,7 +77,7 @@ io::Task<Status> Chunkserver::start() {
   add_services();
   address_ = CO_TRY(server_.listen(options_.listen));
   if (!options_.advertise.empty()) address_.text = options_.advertise;
-  if (identity_.id.is_none()) CO_TRY(co_await register_with_mds());
+  if (!is_admitted_here()) CO_TRY(co_await register_with_mds());
   CO_TRY(co_await open_log());
   if (is_stopping_) co_return error(Errc::kClosed, "stopped while it was starting");
   is_serving_ = true;
@@ -109,6 +109,11 @@ io::Task<Status> Chunkserver::open_stores() {
   co_return ok();
 }
 
+bool Chunkserver::is_admitted_here() const {
+  const io::Address* admitted_at = identity_.id.is_none() ? nullptr : peers_.find(self());
+  return admitted_at && *admitted_at == address_;
+}
+
 io::Task<Status> Chunkserver::register_with_mds() {
   wire::RegisterChunkserverRequest request;
   request.set_address(address_.text);
@@ -135,7 +140,9 @@ io::Task<Status> Chunkserver::register_with_mds() {
     if (is_stopping_) co_return error(Errc::kClosed, "stopped before the MDS knew this disk");
   }
   if (identity_.id.is_none()) co_return error(Errc::kProtocol, "the MDS gave the id 0");
-  co_return co_await save_identity(disk_, identity_);
+  CO_TRY(co_await save_identity(disk_, identity_));
+  peers_.set(self(), address_);
+  co_return co_await save_peers(disk_, &peers_);
 }
 
 io::Task<Status> Chunkserver::open_log() {

@@ -32,7 +32,8 @@ class Chunkserver final : private ServiceContext,
   Chunkserver(io::Env env, io::Disk& disk, Options options);
   ~Chunkserver() override;
 
-  /// Returns once it serves. The first start of a disk waits for the MDS, later ones do not.
+  /// Returns once it serves. The first start of a disk waits for the MDS, and the first at another
+  /// address: a copied data directory must not serve beside its original. Others do not wait.
   /// Errors: kCorrupt, kUnsupported, kIo, kNoSpace of what is on the disk; the address cannot be
   /// bound; kUnauthenticated. Nothing is left running but what stop() ends.
   io::Task<Status> start();
@@ -69,6 +70,7 @@ class Chunkserver final : private ServiceContext,
   io::Task<wire::HeartbeatRequest> report() override;
   void acknowledge(const wire::HeartbeatRequest& answered) override;
   io::Task<void> obey(wire::HeartbeatReply reply) override;
+  io::Task<void> on_displaced(Error why) override;
 
   // ChangeContext
   NodeId self() const override { return NodeId(identity_.id.value()); }
@@ -83,6 +85,7 @@ class Chunkserver final : private ServiceContext,
   io::Task<Result<rpc::Answer<wire::FetchSnapshotReply>>> on_fetch_snapshot(
       rpc::Call<wire::FetchSnapshotRequest> call);
   io::Task<Status> open_stores();
+  bool is_admitted_here() const;
   io::Task<Status> register_with_mds();
   io::Task<Status> open_log();
   bool learn_address(const wire::NodeAddress& peer);

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "chunkserver/chunkserver.h"
+#include "chunkserver/peers_file.h"
 #include "rpc/client.h"
 #include "rpc/server.h"
 #include "sim/io/world.h"
@@ -60,13 +61,15 @@ class Server {
   std::unique_ptr<Chunkserver> server_;
 };
 
-/// Takes heartbeats and answers each chunkserver with what the test has put down for it.
+/// Registers disks by the first byte of their token, takes heartbeats and answers each chunkserver
+/// with what the test has put down for it.
 class FakeMds {
  public:
   explicit FakeMds(sim::Host& host) : host_(host) {
     host_.execute([this] {
       server_ = std::make_unique<rpc::Server>(host_.env(), rpc::ServerOptions(), kKey);
       server_->add(wire::Method::kHeartbeat, *this, &FakeMds::heartbeat);
+      server_->add(wire::Method::kRegisterChunkserver, *this, &FakeMds::register_chunkserver);
       CHECK(server_->listen(address()).ok());
     });
   }
@@ -82,6 +85,8 @@ class FakeMds {
     wire::HeartbeatReply next;  ///< told once
     /// Outcomes of changes, by operator, and how often each was reported.
     std::map<uint64_t, std::pair<std::string, int>> ended;
+    std::optional<Error> refusal;  ///< instead of an answer
+    std::string registered_at;
   };
   std::map<uint64_t, Sender> senders;
   /// What chunkserver `of` said last of a copyset; null: nothing.
@@ -93,9 +98,19 @@ class FakeMds {
   }
 
  private:
+  io::Task<Result<rpc::Answer<wire::RegisterChunkserverReply>>> register_chunkserver(
+      rpc::Call<wire::RegisterChunkserverRequest> call) {
+    wire::RegisterChunkserverReply reply;
+    reply.set_chunkserver(static_cast<uint8_t>(call.request.token()[0]));
+    Sender& sender = senders[reply.chunkserver()];
+    if (sender.refusal) co_return error(Errc::kUnavailable, sender.refusal->message());
+    sender.registered_at = call.request.address();
+    co_return rpc::Answer<wire::RegisterChunkserverReply>{.message = std::move(reply)};
+  }
   io::Task<Result<rpc::Answer<wire::HeartbeatReply>>> heartbeat(
       rpc::Call<wire::HeartbeatRequest> call) {
     Sender& sender = senders[call.request.chunkserver()];
+    if (sender.refusal) co_return *sender.refusal;
     sender.last = call.request;
     sender.heard_at = host_.env().clock.now();
     ++sender.count;
@@ -140,9 +155,12 @@ class ChunkserverTest : public ::testing::Test {
   }
   Server& add_server(uint64_t id) {
     sim::Host& host = world_.add_host("cs" + std::to_string(id));
-    // A disk that the MDS has named before starts without it.
-    Identity identity{.id = ChunkserverId(id)};
+    // A disk that the MDS has named, and let in at this address, starts without it.
+    const Identity identity{.token = {static_cast<std::byte>(id)}, .id = ChunkserverId(id)};
+    multiraft::PeerDirectory peers;
+    peers.set(NodeId(id), host.address(8200));
     CHECK(world_.run(host, save_identity(host.disk(), identity)).ok());
+    CHECK(world_.run(host, save_peers(host.disk(), &peers)).ok());
     Options its_options = options(host.address(8200));
     its_options.mds = {mds_.address()};
     servers_.push_back(std::make_unique<Server>(host, id, std::move(its_options)));

@@ -29,6 +29,49 @@ class ChunkserverFaults : public ChunkserverTest {
   }
 };
 
+// ---- copies of a data directory
+
+TEST_F(ChunkserverFaults, AStartAtAnotherAddressWaitsUntilTheMdsLetsItIn) {
+  Server& moved = *servers_[0];
+  const auto refusal = error(Errc::kAlreadyExists, "the original serves elsewhere");
+  mds_.senders[moved.id()].refusal = refusal;
+  moved.crash(sim::CrashKind::kKill);
+  moved.options().listen = moved.host().address(8300);
+  moved.start();
+  world_.run_for(5s);
+  EXPECT_FALSE(moved.started.has_value());
+  EXPECT_EQ(moved->raft(), nullptr) << "it takes part in its groups";
+
+  mds_.senders[moved.id()].refusal.reset();
+  ASSERT_TRUE(world_.run_until([&] { return moved.is_up(); }, 5s));
+  EXPECT_EQ(mds_.senders[moved.id()].registered_at, moved.host().address(8300).text);
+  // From now on that is its address, with or without the MDS.
+  moved.crash(sim::CrashKind::kPowerLoss);
+  mds_.senders[moved.id()].refusal = refusal;
+  moved.start();
+  EXPECT_TRUE(world_.run_until([&] { return moved.is_up(); }, 1s));
+}
+
+TEST_F(ChunkserverFaults, AChunkserverWhoseDiskServesElsewhereLeavesItsGroups) {
+  create();
+  Server& displaced = leader();
+  mds_.senders[displaced.id()].refusal = error(Errc::kAlreadyExists, "the original is elsewhere");
+  ASSERT_TRUE(world_.run_until([&] { return !displaced->health().ok(); }, 5s));
+  EXPECT_FALSE(displaced.node()->is_leader());
+  ASSERT_TRUE(world_.run_until(
+      [&] {
+        return std::ranges::any_of(servers_, [&](auto& server) {
+          return server.get() != &displaced && server->node()->is_ready_leader();
+        });
+      },
+      5s));
+  // Nor does a restart bring it back.
+  displaced.crash(sim::CrashKind::kKill);
+  displaced.start();
+  world_.run_for(5s);
+  EXPECT_FALSE(displaced.started.has_value());
+}
+
 // ---- stops
 
 TEST_F(ChunkserverFaults, AStopHandsLeadershipsOverFirstAndIsSwift) {

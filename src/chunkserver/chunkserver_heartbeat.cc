@@ -109,4 +109,11 @@ io::Task<void> Chunkserver::obey(wire::HeartbeatReply reply) {
   co_await copysets_->make_room();
 }
 
+io::Task<void> Chunkserver::on_displaced(Error why) {
+  if (host_->disk_error()) co_return;
+  host_->fail_disk(why);
+  peers_.erase(self());  // the next start asks before it serves
+  co_await write_peers_file();
+}
+
 }  // namespace cairn::chunkserver

@@ -57,9 +57,40 @@ TEST_F(MdsTest, RegisteringAgainIsOneActWhateverCrashesBetween) {
 
   auto moved = request;
   moved.set_address("10.9.9.9:1");
+  EXPECT_EQ(do_register(moved).code(), Errc::kUnavailable) << "the MDS has only begun to listen";
+  world_.run_for(3 * options_.heartbeat_interval);
   EXPECT_EQ(do_register(moved)->chunkserver(), first->chunkserver());
   restart_mds();
   EXPECT_EQ(status().chunkservers(0).address(), "10.9.9.9:1");
+}
+
+TEST_F(MdsTest, ACopyOfADataDirectoryIsNotLetInBesideItsOriginal) {
+  start_cluster();
+  FakeChunkserver& original = *chunkservers_[0];
+  auto copy = original.registration();
+  copy.set_address("10.9.9.9:1");
+  auto beat_of_copy = original.heartbeat();
+  beat_of_copy.set_address(copy.address());
+  const auto register_copy = [&] {
+    return call<wire::RegisterChunkserverReply>(wire::Method::kRegisterChunkserver, copy);
+  };
+  const auto refusal = register_copy();
+  ASSERT_EQ(refusal.code(), Errc::kUnavailable);
+  EXPECT_NE(refusal.error().message().find("has the same data directory"), std::string::npos);
+  beat_of_copy.set_disk_failed(true);  // says nothing of the original's
+  EXPECT_EQ(call<wire::HeartbeatReply>(wire::Method::kHeartbeat, beat_of_copy).code(),
+            Errc::kAlreadyExists);
+  EXPECT_EQ(status().chunkservers(0).address(), original.address().text);
+  EXPECT_EQ(status().chunkservers(0).state(), "online");
+
+  original.crash();
+  world_.run_for(4 * options_.heartbeat_interval);
+  ASSERT_TRUE(register_copy().ok()) << "it has moved";
+  beat_of_copy.set_disk_failed(false);
+  EXPECT_TRUE(call<wire::HeartbeatReply>(wire::Method::kHeartbeat, beat_of_copy).ok());
+  EXPECT_EQ(call<wire::HeartbeatReply>(wire::Method::kHeartbeat, original.heartbeat()).code(),
+            Errc::kAlreadyExists)
+      << "now the former place is the copy";
 }
 
 TEST_F(MdsTest, ARegistrationThatCannotBeRightIsRefusedInWords) {

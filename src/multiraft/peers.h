@@ -20,6 +20,7 @@ class PeerDirectory {
     found->second = std::move(address);
     return true;
   }
+  void erase(NodeId node) { addresses_.erase(node); }
   const io::Address* find(NodeId node) const {
     auto found = addresses_.find(node);
     return found == addresses_.end() ? nullptr : &found->second;

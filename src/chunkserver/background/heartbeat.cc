@@ -69,6 +69,7 @@ io::Task<void> Heartbeat::run() {
       env_.logger.warn("the MDS was not reached; this disk goes on serving",
                        {{"why", reply.error().message()}});
     }
+    if (reply.code() == Errc::kAlreadyExists) co_await subject_.on_displaced(reply.error());
     if (reply && !is_reached_) env_.logger.info("the MDS is reached again");
     is_reached_ = reply.ok();
     if (gate_.is_closed()) break;

@@ -37,6 +37,9 @@ class HeartbeatSubject {
   /// `answered`, the last report, has reached the MDS; obey() follows.
   virtual void acknowledge(const wire::HeartbeatRequest& answered) = 0;
   virtual io::Task<void> obey(wire::HeartbeatReply reply) = 0;
+  /// The MDS knows another process under this identity, or another disk at this address: this one
+  /// must not serve.
+  virtual io::Task<void> on_displaced(Error why) = 0;
 };
 
 class Heartbeat {

@@ -218,6 +218,7 @@ void tell_peers(const Context& mds, const Chunkserver& receiver, wire::Heartbeat
 io::Task<Result<wire::HeartbeatReply>> heartbeat(Context& mds, wire::HeartbeatRequest request) {
   Chunkserver* sender = CO_TRY(find_sender(mds, request));
   const ChunkserverId id = sender->id();
+  CO_TRY(check_move(mds, *sender, request.address()));
   mds.metrics.heartbeats.add();
   take_in_disk(mds, *sender, request);
 

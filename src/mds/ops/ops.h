@@ -148,9 +148,13 @@ io::Task<Result<wire::SetChunkserversReply>> set_chunkservers(Context& mds,
 io::Task<Result<wire::RemoveChunkserverReply>> remove_chunkserver(
     Context& mds, wire::RemoveChunkserverRequest request);
 
+/// kAlreadyExists if `address` is another than the known one, which was heard a moment ago: a copy
+/// of the data directory was started.
+Status check_move(const Context& mds, const Chunkserver& known, const std::string& address);
 /// Moves a chunkserver's record to another address or capacity, if they differ. Takes the lock.
 /// For register_chunkserver and heartbeat.
-/// Errors: kAlreadyExists the address belongs to another disk; kNotFound no such chunkserver.
+/// Errors: kAlreadyExists the address belongs to another disk, or check_move; kNotFound no such
+///         chunkserver.
 io::Task<Status> update_chunkserver(Context& mds, ChunkserverId id, std::string address,
                                     uint64_t capacity_bytes);
 

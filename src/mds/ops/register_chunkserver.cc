@@ -48,6 +48,9 @@ wire::RegisterChunkserverReply reply_to(const Context& mds, uint64_t id) {
   return reply;
 }
 
+/// A disk that is silent for so long may have moved to another address.
+constexpr int kHeartbeatsMissedMin = 3;
+
 /// A capacity that wavers, with free space say, is not worth a commit.
 bool differs_much(uint64_t known, uint64_t told) {
   if (told == 0) return false;  // not known to it just now
@@ -56,6 +59,20 @@ bool differs_much(uint64_t known, uint64_t told) {
 }
 
 }  // namespace
+
+Status check_move(const Context& mds, const Chunkserver& known, const std::string& address) {
+  if (known.record.address() == address) return ok();
+  const Duration silent = mds.env.clock.now() - known.heard_at.value_or(mds.started_at);
+  const Duration silent_min = kHeartbeatsMissedMin * mds.options.heartbeat_interval;
+  if (silent >= silent_min) return ok();
+  return error(Errc::kAlreadyExists, "chunkserver " + to_string(known.id()) + " serves at " +
+                                         known.record.address() + ", and " + address +
+                                         " has the same data directory. If it is a copy, stop it "
+                                         "and remove it; if the disk has moved, stop the one at " +
+                                         known.record.address() + ": it is let in " +
+                                         std::to_string(to_ms(silent_min)) +
+                                         " ms after that was heard last");
+}
 
 io::Task<Status> update_chunkserver(Context& mds, ChunkserverId id, std::string address,
                                     uint64_t capacity_bytes) {
@@ -72,6 +89,7 @@ io::Task<Status> update_chunkserver(Context& mds, ChunkserverId id, std::string 
     co_return error(Errc::kNotFound, "there is no chunkserver " + to_string(id));
   }
   if (!differs(found->second.record)) co_return ok();
+  CO_TRY(check_move(mds, found->second, address));
   const Chunkserver* owner = mds.state.find_address(address);
   if (owner && owner->id() != id) co_return address_taken(owner->record);
   wire::ChunkserverRecord record = found->second.record;
@@ -96,6 +114,9 @@ io::Task<Result<wire::RegisterChunkserverReply>> register_chunkserver(
   if (const auto* known = mds.state.find_token(request.token())) {
     const ChunkserverId id = known->id();
     CO_TRY(check_place(known->record, request));
+    if (Status moved = check_move(mds, *known, request.address()); !moved) {
+      co_return error(Errc::kUnavailable, moved.error().message());  // may pass: the caller waits
+    }
     CO_TRY(co_await update_chunkserver(mds, id, request.address(), request.capacity_bytes()));
     co_return reply_to(mds, id.value());
   }
