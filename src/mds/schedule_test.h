@@ -45,6 +45,7 @@ class GroupedChunkserver : public FakeChunkserver {
   void take(const wire::HeartbeatReply& reply) override;
 
   std::set<uint64_t> replicas;
+  bool hides_replicas = false;  ///< as if its disk was emptied whenever it has got one
 
  private:
   void elect(FakeGroup& group);

@@ -112,6 +112,12 @@ bool is_first_report(const Copyset& copyset, ChunkserverId sender) {
   return copyset.has_member(sender) && !copyset.is_created_by(sender);
 }
 
+/// Whether the group has counted on this member: it has reported, or came after the founding, when
+/// whoever comes was caught up first.
+bool was_there(const Copyset& copyset, ChunkserverId member) {
+  return copyset.is_created_by(member) || Epoch(copyset.record.epoch()) != kFoundingEpoch;
+}
+
 /// The record as it is to be, when `sender` has reported the copyset.
 wire::CopysetRecord changed_record(const ClusterState& state, const Copyset& copyset,
                                    ChunkserverId sender) {
@@ -164,7 +170,7 @@ void note_missing(Context& mds, Chunkserver& sender, const std::vector<CopysetId
   std::map<CopysetId, Instant> missing;
   for (CopysetId id : sender.copysets) {
     if (std::ranges::binary_search(reported, id)) continue;
-    if (!mds.state.copysets.at(id).is_created_by(sender.id())) continue;
+    if (!was_there(mds.state.copysets.at(id), sender.id())) continue;
     const auto known = sender.copysets_missing.find(id);
     const Instant since = known == sender.copysets_missing.end() ? now : known->second;
     missing.emplace(id, since);
@@ -177,18 +183,17 @@ void note_missing(Context& mds, Chunkserver& sender, const std::vector<CopysetId
   sender.copysets_missing = std::move(missing);
 }
 
+/// Founders alone: whoever comes later is asked by the group's leader.
 void tell_what_to_create(const Context& mds, const Chunkserver& receiver,
                          const std::vector<CopysetId>& reported, wire::HeartbeatReply& reply) {
   for (CopysetId id : receiver.copysets) {
     if (std::ranges::binary_search(reported, id)) continue;
     const Copyset& copyset = mds.state.copysets.at(id);
-    if (copyset.is_created_by(receiver.id())) continue;  // missing
+    if (was_there(copyset, receiver.id())) continue;  // missing
     if (reply.create_size() >= kCreatesPerReplyMax) return;
     auto* create = reply.add_create();
     create->set_copyset(id.value());
     create->set_epoch(copyset.record.epoch());
-    // A founder votes from the beginning; who comes later waits for what the others have.
-    create->set_joins(Epoch(copyset.record.epoch()) != kFoundingEpoch);
     for (uint64_t member : copyset.record.members()) {
       auto* address = create->add_members();
       address->set_node(member);
