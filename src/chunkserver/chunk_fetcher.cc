@@ -51,7 +51,8 @@ io::Task<Result<ChunkSource::Piece>> ChunkFetcher::fetch(Request request, NodeId
   if (answer.code() == Errc::kNotFound) co_return answer.error();
   if (!answer) {
     // The source's trouble, an error of its disk say, must not be taken for one of this disk.
-    co_return error(Errc::kUnavailable,
+    const bool is_rotten = request.is_repair && answer.code() == Errc::kCorrupt;
+    co_return error(is_rotten ? Errc::kCorrupt : Errc::kUnavailable,
                     "node " + to_string(source) + " gave no data: " + answer.error().describe());
   }
   Piece piece;

@@ -30,8 +30,9 @@ class ChunkSource {
   };
 
   virtual ~ChunkSource() = default;
-  /// Errors: kNotFound: the source has applied that much and has no such chunk. kUnavailable: it
-  /// gives nothing, whatever its trouble is.
+  /// Errors: kNotFound: the source has applied that much and has no such chunk. kCorrupt: its
+  /// blocks have rotted as well (of a repair only). kUnavailable: it gives nothing, whatever its
+  /// trouble is.
   virtual io::Task<Result<Piece>> fetch(Request request, NodeId source) = 0;
 };
 

@@ -193,6 +193,27 @@ TEST_F(ChunkserverTest, ABlockThatIsRottenEverywhereIsReportedAndNeverServed) {
   EXPECT_TRUE(reads(*leads, kChunk, 0, pattern(3, 1))) << "written again, it is sound";
 }
 
+// (Profile heal of the simulator, seed 6.)
+TEST_F(ChunkserverTest, ABlockThatAReplicaOutOfReachMayHaveIsNotLost) {
+  create();
+  Server* leads = &leader();
+  ASSERT_TRUE(write(*leads, kChunk, 0, pattern(1, 2)).ok());
+  EXPECT_TRUE(replicas_agree());
+  Server& rotten_too = follower();
+  Server* sound = nullptr;
+  for (auto& server : servers_) {
+    if (server.get() != leads && server.get() != &rotten_too) sound = server.get();
+  }
+  rot(*leads, kChunk, 0);
+  rot(rotten_too, kChunk, 0);
+  world_.fabric().cut_both(leads->host(), sound->host());
+  const Errc code = read(*leads, kChunk, 0, kBlock).code();
+  EXPECT_TRUE(code == Errc::kUnavailable || code == Errc::kTimeout) << static_cast<int>(code);
+  world_.fabric().heal_all();
+  world_.run_for(2s);
+  EXPECT_TRUE(reads(leader(), kChunk, 0, pattern(1, 1)));
+}
+
 TEST_F(ChunkserverTest, AFullDiskRefusesNewChunksAndServesTheOthers) {
   create();
   ASSERT_TRUE(write(leader(), kChunk, 0, pattern(1, 1)).ok());

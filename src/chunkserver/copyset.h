@@ -73,7 +73,8 @@ class Copyset final : public multiraft::StateMachine {
     uint32_t size_bytes = 0;
   };
   /// Linearizable, against raise_fence() too. A block that has rotted is repaired first. Errors:
-  /// those of Node::read_barrier; kStaleFence; kCorrupt: no other replica could give it.
+  /// those of Node::read_barrier; kStaleFence; kCorrupt: it has rotted in all
+  /// replicas; kUnavailable: one that may have it does not answer now.
   io::Task<Result<Buffer>> read(Read read);
   io::Task<Result<LogIndex>> remove_chunk(wire::ChunkOp op);
   /// Ordered in the log on success: no read or write of the volume with an older fence begins or
@@ -82,7 +83,8 @@ class Copyset final : public multiraft::StateMachine {
   io::Task<Status> raise_fence(VolumeId volume, Fence fence);
 
   /// Replaces the rotten blocks of a range (whole blocks) by those of another replica.
-  /// Errors: kCorrupt: no other replica gave them; kClosed, kIo.
+  /// Errors: kCorrupt: they have rotted in all replicas; kUnavailable: one that may have them does
+  /// not answer now; kClosed, kIo.
   io::Task<Status> repair(ChunkId chunk, uint32_t offset_bytes, uint32_t size_bytes);
 
   // Catching up: after on_snapshot_load the replica lacks every chunk that the leader had, and gets

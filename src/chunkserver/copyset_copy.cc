@@ -99,27 +99,31 @@ io::Task<Status> Copyset::repair(ChunkId chunk, uint32_t offset_bytes, uint32_t 
 }
 
 io::Task<Result<Copyset::Copied>> Copyset::copy_from_anyone(Range range, CopyWhat what) {
-  Error last(Errc::kUnavailable, "no other replica is known");
+  std::optional<Error> last;
   for (NodeId source : other_members()) {
     auto copied = co_await copy_range(range, what, source);
     if (copied || is_final(copied.code())) co_return copied;
-    last = copied.error();
+    // What may pass outweighs what stays.
+    if (!last || last->code() == Errc::kCorrupt) last = copied.error();
   }
-  co_return last;
+  co_return last ? *last : error(Errc::kUnavailable, "no other replica is known");
 }
 
+/// kCorrupt once every other replica has said that its blocks have rotted too; kUnavailable while
+/// one of them may have better news: the client tries again.
 io::Task<Status> Copyset::repair_from_others(Range range) {
   Error last(Errc::kUnavailable, "no other replica is known");
+  if (node_ && other_members().empty()) last = error(Errc::kCorrupt, "there is no other replica");
   for (int round = 0; round < kRepairRoundsMax; ++round) {
+    if (last.code() == Errc::kCorrupt) break;
     if (round > 0) co_await env_.clock.sleep(kRepairRoundDelay);
     auto copied = co_await copy_from_anyone(range, CopyWhat::kRotten);
     if (copied) co_return ok();
     if (is_final(copied.code())) co_return copied.error();
     last = copied.error();
   }
-  co_return error(Errc::kCorrupt, "rotten blocks of chunk " + to_string(range.chunk) +
-                                      " of copyset " + to_string(id_) +
-                                      " could not be repaired: " + last.message());
+  co_return error(last.code(), "rotten blocks of chunk " + to_string(range.chunk) + " of copyset " +
+                                   to_string(id_) + " could not be repaired: " + last.message());
 }
 
 io::Task<Result<Buffer>> Copyset::read_blocks(Range range) {
