@@ -28,6 +28,7 @@ step "simulation" ./dev sim --seeds "${CAIRN_CHECK_SEEDS:-200}"
 step "the library installed, and the example on it" tests/install_test.sh
 step "simulation of Raft groups" ./dev sim --profile raft --seeds "${CAIRN_CHECK_RAFT_SEEDS:-300}"
 step "simulation of Raft cores" ./dev sim --profile core --seeds "${CAIRN_CHECK_CORE_SEEDS:-500}"
+step "simulation of healing" ./dev sim --profile heal --seeds "${CAIRN_CHECK_HEAL_SEEDS:-40}"
 step "simulation of fences" ./dev sim --profile fence --seeds "${CAIRN_CHECK_FENCE_SEEDS:-20}"
 step "real processes and clients" ./dev system
 

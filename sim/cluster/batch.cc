@@ -123,6 +123,7 @@ std::string why_without_outcome(int status) {
     if (wrote <= 0) _exit(3);
     done += static_cast<size_t>(wrote);
   }
+  std::fflush(stdout);  // what was logged
   _exit(0);
 }
 

@@ -49,6 +49,7 @@ FrameCodec rpc_frame_codec() {
 // ---- ServerNode
 
 void ServerNode::start() {
+  if (is_retired_) return;
   if (!host_.is_running()) host_.boot();
   ++starts_count_;
   has_started_ = false;
@@ -83,6 +84,7 @@ void ServerNode::crash(CrashKind kind) {
   if (!host_.is_running()) return;
   has_started_ = false;
   host_.crash(kind, [this] { destroy(); });
+  if (kind == CrashKind::kPowerLoss) lose_unsynced();
 }
 
 // ---- MdsNode
@@ -90,8 +92,7 @@ void ServerNode::crash(CrashKind kind) {
 MdsNode::MdsNode(Host& host, const ClusterShape& shape)
     : ServerNode(host), shape_(shape), address_(host.address(kMdsPort)) {}
 
-void MdsNode::build(io::Env env) {
-  store_.set_latency(env.clock, host().world().fork_rng(), 500us);
+mds::Options MdsNode::options() const {
   mds::Options options;
   options.listen = address_;
   options.cluster_key = cluster_key();
@@ -100,12 +101,55 @@ void MdsNode::build(io::Env env) {
   options.pool.copysets_per_chunkserver = shape_.copysets_per_chunkserver;
   options.pool.chunkservers_min = shape_.chunkservers_count;
   options.heartbeat_interval = 1s;
-  mds_ = std::make_unique<mds::Mds>(env, store_, options);
+  options.unstable_after = shape_.unstable_after;
+  options.offline_after = shape_.offline_after;
+  options.schedule.interval = shape_.schedule_interval;
+  return options;
+}
+
+void LoneMdsNode::build(io::Env env) {
+  store_.set_latency(env.clock, host().world().fork_rng(), 500us);
+  mds_ = std::make_unique<mds::Mds>(env, store_, options());
+}
+
+MemberMdsNode::MemberMdsNode(Host& host, const ClusterShape& shape, NodeId self,
+                             std::map<NodeId, io::Address> members)
+    : MdsNode(host, shape),
+      options_{.self = self,
+               .members = std::move(members),
+               .is_new = true,
+               .raft = kv::metadata_raft_options(),
+               .wal = {.segment_bytes = 4 * kMiB}} {}
+
+void MemberMdsNode::build(io::Env env) {
+  client_ = std::make_unique<rpc::Client>(env, rpc::ClientOptions(), cluster_key());
+  server_ = std::make_unique<rpc::Server>(env, rpc::ServerOptions(), cluster_key());
+  replica_ = std::make_unique<kv::ReplicatedStore>(env, host().disk(), store_, *client_, options_);
+  replica_->add_to(*server_);
+  member_ = std::make_unique<mds::Member>(env, *replica_, *server_, options());
+}
+
+io::Task<Status> MemberMdsNode::start_server() {
+  CO_TRY(server_->listen(address()));
+  CO_TRY(co_await replica_->start());
+  options_.is_new = false;
+  co_return member_->start();
+}
+
+void MemberMdsNode::destroy() {
+  member_.reset();
+  replica_.reset();
+  server_.reset();
+  client_.reset();
+}
+
+void MemberMdsNode::lose_unsynced() {
+  store_.lose_unsynced(host().world().rng());
 }
 
 // ---- ChunkserverNode
 
-ChunkserverNode::ChunkserverNode(Host& host, const Plan& plan, io::Address mds)
+ChunkserverNode::ChunkserverNode(Host& host, const Plan& plan, std::vector<io::Address> mds)
     : ServerNode(host),
       plan_(plan),
       mds_(std::move(mds)),
@@ -115,7 +159,7 @@ void ChunkserverNode::build(io::Env env) {
   const ClusterShape& shape = plan_.shape;
   chunkserver::Options options;
   options.listen = address_;
-  options.mds = {mds_};
+  options.mds = mds_;
   options.zone = host().name();
   options.server = host().name();
   options.key = cluster_key();
@@ -134,14 +178,38 @@ void ChunkserverNode::build(io::Env env) {
 
 // ---- Cluster
 
-Cluster::Cluster(World& world, const Plan& plan) {
-  Host& mds_host = world.add_host("mds", draw_host_options(world, plan.faults));
-  mds_ = std::make_unique<MdsNode>(mds_host, plan.shape);
-  for (uint32_t i = 1; i <= plan.shape.chunkservers_count; ++i) {
-    Host& host = world.add_host("cs" + std::to_string(i), draw_host_options(world, plan.faults));
-    chunkservers_.push_back(std::make_unique<ChunkserverNode>(host, plan, mds_->address()));
+Cluster::Cluster(World& world, const Plan& plan) : world_(world), plan_(plan) {
+  const uint32_t mds_count = plan.shape.mds_count;
+  std::vector<Host*> mds_hosts;
+  std::map<NodeId, io::Address> members;
+  for (uint32_t i = 1; i <= mds_count; ++i) {
+    const std::string name = mds_count == 1 ? "mds" : "mds" + std::to_string(i);
+    mds_hosts.push_back(&world.add_host(name, draw_host_options(world, plan.faults)));
+    members.emplace(NodeId(i), mds_hosts.back()->address(kMdsPort));
   }
+  for (const auto& [id, address] : members) {
+    Host& host = *mds_hosts[id.value() - 1];
+    if (mds_count == 1) {
+      mds_.push_back(std::make_unique<LoneMdsNode>(host, plan.shape));
+    } else {
+      mds_.push_back(std::make_unique<MemberMdsNode>(host, plan.shape, id, members));
+    }
+  }
+  for (uint32_t i = 0; i < plan.shape.chunkservers_count; ++i) add_chunkserver();
   for (ServerNode* server : servers()) server->start();
+}
+
+ChunkserverNode& Cluster::add_chunkserver() {
+  const std::string name = "cs" + std::to_string(chunkservers_.size() + 1);
+  Host& host = world_.add_host(name, draw_host_options(world_, plan_.faults));
+  chunkservers_.push_back(std::make_unique<ChunkserverNode>(host, plan_, mds_addresses()));
+  return *chunkservers_.back();
+}
+
+std::vector<io::Address> Cluster::mds_addresses() const {
+  std::vector<io::Address> addresses;
+  for (const auto& mds : mds_) addresses.push_back(mds->address());
+  return addresses;
 }
 
 Cluster::~Cluster() {
@@ -149,7 +217,8 @@ Cluster::~Cluster() {
 }
 
 std::vector<ServerNode*> Cluster::servers() {
-  std::vector<ServerNode*> all{mds_.get()};
+  std::vector<ServerNode*> all;
+  for (auto& mds : mds_) all.push_back(mds.get());
   for (auto& chunkserver : chunkservers_) all.push_back(chunkserver.get());
   return all;
 }

@@ -17,7 +17,7 @@ bool is_worth_a_retry(Errc code) {
 
 }  // namespace
 
-FenceParty::FenceParty(Host& host, uint32_t number, const Plan& plan, io::Address mds,
+FenceParty::FenceParty(Host& host, uint32_t number, const Plan& plan, std::vector<io::Address> mds,
                        FenceBoard& board)
     : host_(host),
       number_(number),
@@ -26,7 +26,7 @@ FenceParty::FenceParty(Host& host, uint32_t number, const Plan& plan, io::Addres
       env_(host.env()),
       rng_(host.world().fork_rng()) {
   client::ClientOptions options;
-  options.mds = {mds};
+  options.mds = std::move(mds);
   options.key = cluster_key();
   options.client_name = host.name();
   cluster_ = std::make_unique<client::Cluster>(env_, options);

@@ -32,7 +32,8 @@ struct FenceBoard {
 class FenceParty {
  public:
   /// `number` from 1; its writes bear it.
-  FenceParty(Host& host, uint32_t number, const Plan& plan, io::Address mds, FenceBoard& board);
+  FenceParty(Host& host, uint32_t number, const Plan& plan, std::vector<io::Address> mds,
+             FenceBoard& board);
   ~FenceParty();
   FenceParty(const FenceParty&) = delete;
   FenceParty& operator=(const FenceParty&) = delete;

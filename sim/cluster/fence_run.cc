@@ -44,7 +44,7 @@ class FenceRun {
       Host& host = world_.add_host("client" + std::to_string(number));
       hosts.push_back(&host);
       parties_.push_back(
-          std::make_unique<FenceParty>(host, number, plan_, cluster_->mds().address(), board_));
+          std::make_unique<FenceParty>(host, number, plan_, cluster_->mds_addresses(), board_));
     }
     nemesis_ = std::make_unique<Nemesis>(world_, *cluster_, hosts, plan_.faults);
   }

@@ -36,7 +36,7 @@ ServerNode& Nemesis::pick_server() {
     if (!leading.empty()) return *leading[rng_.below(leading.size())];
   }
   auto servers = cluster_.servers();
-  const size_t first = rates_.mds_too ? 0 : 1;
+  const size_t first = rates_.mds_too ? 0 : cluster_.mds().size();
   return *servers[rng_.between(first, servers.size() - 1)];
 }
 

@@ -54,7 +54,7 @@ constexpr BugEntry kBugs[] = {
 constexpr std::pair<const char*, Profile> kProfiles[] = {
     {"cluster", Profile::kCluster}, {"quiet", Profile::kQuiet}, {"crash", Profile::kCrash},
     {"network", Profile::kNetwork}, {"core", Profile::kCore},   {"raft", Profile::kRaft},
-    {"fence", Profile::kFence},
+    {"fence", Profile::kFence},     {"heal", Profile::kHeal},
 };
 constexpr uint64_t kBugSeedsCount = 500;
 
@@ -201,7 +201,8 @@ under the faults that the seed draws, and checks that it lost nothing: docs/simu
   --profile NAME    which faults may exist: cluster (all; default), crash, network, quiet (none);
                     raft (all, at Raft groups without servers), core (bare
                     Raft cores), fence (two clients take a volume away from each other,
-                    25 rounds a seed, under all faults)
+                    25 rounds a seed, under all faults), heal (three MDS; chunkservers are added,
+                    drained and lost, disks fill and rot, under all faults)
   --bug NAME        plant a known bug and look for a seed that finds it, up to 500 unless told:
                     docs/simulation.md lists them
   --planted         the same with every bug, one after the other, each under the profile that is

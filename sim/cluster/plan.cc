@@ -47,6 +47,23 @@ void draw_network_faults(Rng& rng, FaultRates& faults) {
   faults.mds_too |= rng.chance(0.5);
 }
 
+/// Struck less often: what is begun has to end before the next is, and most of it takes seconds.
+void make_heal_plan(Rng& rng, Plan& plan) {
+  plan.shape.mds_count = 3;
+  plan.shape.chunkservers_count = 6;
+  plan.shape.copysets_per_chunkserver = static_cast<uint32_t>(rng.between(3, 6));
+  plan.shape.unstable_after = 3s;
+  plan.shape.offline_after = 10s;
+  plan.shape.schedule_interval = 1s;
+  FaultRates& f = plan.faults;
+  for (Duration* mean : {&f.power_loss, &f.kill, &f.pause, &f.partition, &f.one_way, &f.slow_disk,
+                         &f.slow_link, &f.reset, &f.blackout, &f.estrange, &f.ambush}) {
+    *mean *= 6;
+  }
+  f.mds_too = true;
+  f.disks_fill = true;
+}
+
 }  // namespace
 
 Plan draw_plan(Rng& rng, Profile profile) {
@@ -74,12 +91,10 @@ Plan draw_plan(Rng& rng, Profile profile) {
   plan.chaos = draw(rng, 8s, 25s);
   plan.faults.leaders_share = rng.chance(0.5) ? 0.8 : 0.0;
   plan.faults.narrow_share = rng.unit();
-  if (profile == Profile::kCluster || profile == Profile::kCrash) {
-    draw_host_faults(rng, plan.faults);
-  }
-  if (profile == Profile::kCluster || profile == Profile::kNetwork) {
-    draw_network_faults(rng, plan.faults);
-  }
+  const bool has_all = profile == Profile::kCluster || profile == Profile::kHeal;
+  if (has_all || profile == Profile::kCrash) draw_host_faults(rng, plan.faults);
+  if (has_all || profile == Profile::kNetwork) draw_network_faults(rng, plan.faults);
+  if (profile == Profile::kHeal) make_heal_plan(rng, plan);
   return plan;
 }
 

@@ -23,9 +23,11 @@ enum class Profile : uint8_t {
   kRaft,     ///< Raft groups alone, without servers: sim/raft
   kCore,     ///< bare Raft cores
   kFence,    ///< two clients that take a volume away from each other, under everything
+  kHeal,     ///< three MDS; chunkservers come, go, and are lost for good, under everything
 };
 
 struct ClusterShape {
+  uint32_t mds_count = 1;  ///< more: each keeps a replica of the metadata
   uint32_t chunkservers_count = 5;
   uint32_t clients_count = 3;
   uint32_t workers_per_client = 2;  ///< one that waits leaves the others working
@@ -37,6 +39,9 @@ struct ClusterShape {
   uint32_t snapshot_log_entries = 200;
   uint32_t retained_log_entries = 100;
   uint64_t wal_segment_bytes = 1 * kMiB;
+  Duration unstable_after = 30s;  ///< of silence
+  Duration offline_after = 1800s;
+  Duration schedule_interval = 5s;
 };
 
 struct LoadShape {
@@ -74,6 +79,7 @@ struct FaultRates {
   FrameFaults frames;
   double spike_chance = 0;
   int64_t drift_ppm_max = 0;  ///< of each host's clock, either way
+  bool disks_fill = false;    ///< writes to new chunks may be refused for want of room
   bool mds_too = false;       ///< whether the metadata server is struck as well
   double leaders_share = 0;   ///< of the strikes at a server that look for a leader
   double narrow_share = 0;    ///< of the partitions cut off one server, with one client

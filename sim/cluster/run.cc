@@ -5,6 +5,7 @@
 #include "sim/cluster/cluster.h"
 #include "sim/cluster/election_watch.h"
 #include "sim/cluster/fence_run.h"
+#include "sim/cluster/heal_operator.h"
 #include "sim/cluster/nemesis.h"
 #include "sim/cluster/workload.h"
 #include "sim/io/print_sink.h"
@@ -42,11 +43,15 @@ class Run {
       Host& host = world_.add_host("client" + std::to_string(i));
       client_hosts.push_back(&host);
       clients_.push_back(
-          std::make_unique<ClientNode>(host, i, plan_, cluster_->mds().address(), history_));
+          std::make_unique<ClientNode>(host, i, plan_, cluster_->mds_addresses(), history_));
     }
     nemesis_ = std::make_unique<Nemesis>(world_, *cluster_, client_hosts, plan_.faults);
     watch_ = std::make_unique<ElectionWatch>(world_, *cluster_);
     nemesis_->set_before_crash([this] { watch_->look(); });
+    if (options.profile == Profile::kHeal) {
+      operator_ = std::make_unique<HealOperator>(world_, *cluster_, *nemesis_,
+                                                 world_.add_host("operator"), plan_.shape);
+    }
   }
 
   Outcome run() {
@@ -64,6 +69,9 @@ class Run {
     outcome.strikes_count = nemesis_->strikes_count();
     outcome.leaderships_count = watch_->leaderships_count();
     outcome.overlap_seconds = std::chrono::duration<double>(watch_->overlap()).count();
+    if (operator_) {
+      for (const auto& [step, count] : operator_->counts()) outcome.coverage[step] = count;
+    }
     outcome.fingerprint = fingerprint();
     return outcome;
   }
@@ -73,8 +81,8 @@ class Run {
 
   std::string first_failure() {
     using Phase = std::string (Run::*)();
-    for (const Phase phase :
-         {&Run::form, &Run::chaos, &Run::drain, &Run::serve, &Run::converge, &Run::check_history}) {
+    for (const Phase phase : {&Run::form, &Run::chaos, &Run::settle, &Run::drain, &Run::serve,
+                              &Run::converge, &Run::check_history}) {
       std::string failure = (this->*phase)();
       // What was violated says more than what came of it.
       if (!watch_->violation().empty()) return "election safety: " + watch_->violation();
@@ -111,10 +119,18 @@ class Run {
   std::string chaos() {
     for (auto& client : clients_) client->begin();
     nemesis_->begin();
-    world_.run_for(plan_.chaos);
+    std::string failure;
+    if (operator_) {
+      failure = operator_->run();
+    } else {
+      world_.run_for(plan_.chaos);
+    }
     nemesis_->heal();
-    return "";
+    return failure;
   }
+
+  /// With the load going on.
+  std::string settle() { return operator_ ? operator_->settle() : ""; }
 
   std::string drain() {
     world_.run_for(1s);
@@ -167,6 +183,7 @@ class Run {
   std::vector<std::unique_ptr<ClientNode>> clients_;
   std::unique_ptr<Nemesis> nemesis_;
   std::unique_ptr<ElectionWatch> watch_;
+  std::unique_ptr<HealOperator> operator_;  ///< of the profile heal
   std::map<CopysetId, std::vector<ReplicaState>> replicas_;
 };
 
@@ -174,7 +191,7 @@ std::string Run::server_states() {
   std::string text;
   for (auto& client : clients_) text += client->describe_pending();
   for (ServerNode* server : cluster_->servers()) {
-    if (server->has_started()) continue;
+    if (server->has_started() || server->is_retired()) continue;
     text += "\n    " + server->host().name() + " has not started " + server->start_error();
   }
   std::map<GroupId, std::string> groups;

@@ -14,11 +14,11 @@ uint64_t unit_of_volume(uint32_t number) {
   return number == 0 ? kBlockBytes : kCellBytes;
 }
 
-ClientNode::ClientNode(Host& host, uint32_t number, const Plan& plan, io::Address mds,
+ClientNode::ClientNode(Host& host, uint32_t number, const Plan& plan, std::vector<io::Address> mds,
                        History& history)
     : host_(host), number_(number), plan_(plan), history_(history), env_(host.env()) {
   client::ClientOptions options;
-  options.mds = {mds};
+  options.mds = std::move(mds);
   options.key = cluster_key();
   cluster_ = std::make_unique<client::Cluster>(env_, options);
 }
@@ -124,6 +124,7 @@ void ClientNode::end_op(History::OpNumber op, const Status& result) {
     case Errc::kClosed:
       return;
     default:
+      if (result.code() == Errc::kNoSpace && plan_.faults.disks_fill) return;
       if (unexpected_error_.empty()) {
         unexpected_error_ =
             "client " + std::to_string(number_) + ", " + what + ": " + result.error().describe();

@@ -26,7 +26,8 @@ uint64_t unit_of_volume(uint32_t number);
 class ClientNode {
  public:
   /// `number` from 1.
-  ClientNode(Host& host, uint32_t number, const Plan& plan, io::Address mds, History& history);
+  ClientNode(Host& host, uint32_t number, const Plan& plan, std::vector<io::Address> mds,
+             History& history);
   ~ClientNode();
   ClientNode(const ClientNode&) = delete;
   ClientNode& operator=(const ClientNode&) = delete;

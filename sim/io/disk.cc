@@ -300,6 +300,12 @@ std::vector<std::byte> SimDisk::peek(const std::string& path, uint64_t offset_by
   return bytes;
 }
 
+void SimDisk::take_content(const SimDisk& other,
+                           const std::function<bool(const std::string&)>& keeps) {
+  CHECK(!host_.is_running(), "the files of a running host are open");
+  image_ = other.image_.durable_copy(keeps);
+}
+
 Status SimDisk::cut_file(const std::string& path, uint64_t size_bytes) {
   const auto inode = image_.find(DiskImage::normalize(path));
   if (!inode) return error(Errc::kNotFound, "cut " + path + ": no such file");

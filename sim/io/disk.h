@@ -77,6 +77,9 @@ class SimDisk : public io::Disk {
                               uint64_t size_bytes) const;
   /// Cuts a file short behind everyone's back, durably.
   Status cut_file(const std::string& path, uint64_t size_bytes);
+  /// From now on this one holds what `other` (itself, too) holds of the files that `keeps` wants,
+  /// all of it durable. The host is down.
+  void take_content(const SimDisk& other, const std::function<bool(const std::string&)>& keeps);
   /// What is not durable is lost, kept or torn. Host::crash() calls it; no file is open.
   void lose_power();
 
@@ -84,6 +87,7 @@ class SimDisk : public io::Disk {
   const std::string& name() const { return name_; }
   /// Names and contents as they are read now: equal hashes, equal disks.
   uint64_t hash() const { return image_.hash(); }
+  uint64_t used_bytes() const { return image_.used_bytes(); }
 
  private:
   friend class SimFile;

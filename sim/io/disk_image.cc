@@ -233,6 +233,23 @@ void DiskImage::lose_directories(Rng& rng) {
   durable_directories_ = std::move(kept);
 }
 
+DiskImage DiskImage::durable_copy(const std::function<bool(const std::string&)>& keeps) const {
+  DiskImage copy;
+  copy.directories_ = copy.durable_directories_ = directories_;
+  for (const auto& [name, number] : names_) {
+    if (!keeps(name)) continue;
+    const Inode& from = *entries_.at(number).inode;
+    const InodePointer into = copy.open(name, true, true).value();
+    std::vector<std::byte> bytes(from.size_bytes());
+    from.read(0, bytes);
+    const std::array<ByteView, 1> parts{bytes};
+    if (!bytes.empty()) into->write(0, parts, copy.next_stamp());
+    into->end_sync(into->begin_sync());
+    copy.entries_.at(copy.names_.at(name)).durable_name = name;
+  }
+  return copy;
+}
+
 void DiskImage::lose_power(Rng& rng) {
   const uint64_t draw = rng.below(6);
   const LossMode mode = draw < 2   ? LossMode::kAllOld

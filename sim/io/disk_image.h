@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -131,6 +132,9 @@ class DiskImage {
   void end_sync_directory(const DirectorySnapshot& snapshot);
 
   void lose_power(Rng& rng);
+
+  /// The files whose names `keeps` wants, and all directories, everything durable.
+  DiskImage durable_copy(const std::function<bool(const std::string&)>& keeps) const;
 
   uint64_t used_bytes() const;
   uint64_t next_stamp() { return ++last_stamp_; }

@@ -327,6 +327,26 @@ TEST_F(DiskTest, ASlowDiskIsSlowAndAFlippedBitStays) {
   EXPECT_EQ(run(file_->size()).value(), 0u);
 }
 
+TEST(DiskImage, ACopyHoldsWhatIsWantedAndLosesNothing) {
+  DiskImage image;
+  const std::string content(5000, 'x');
+  for (const char* name : {"keep", "leave"}) {
+    const auto inode = image.open(name, /*create=*/true, /*exclusive=*/true);
+    const std::array<ByteView, 1> parts{as_bytes(content)};
+    (*inode)->write(0, parts, image.next_stamp());
+  }
+  DiskImage copy = image.durable_copy([](const std::string& name) { return name == "keep"; });
+  Rng rng(1);
+  copy.lose_power(rng);
+  EXPECT_EQ(copy.find("leave"), nullptr);
+  ASSERT_NE(copy.find("keep"), nullptr);
+  ASSERT_EQ(copy.find("keep")->size_bytes(), content.size());
+  std::vector<std::byte> read(content.size());
+  copy.find("keep")->read(0, read);
+  EXPECT_EQ(as_text(read), content);
+  EXPECT_NE(copy.find("keep"), image.find("keep")) << "a file of its own";
+}
+
 // (Raft profile, seed 739: the sync of another file's name ended late, and the power loss gave this
 // one its old name back.)
 TEST(DiskImage, ADirectorySyncThatEndsLateTakesNothingBack) {
