@@ -295,6 +295,13 @@ void add_creation(Commands& commands) {
   c.add_option("--size", flags.size, "its size, such as 10G")->required();
   c.add_option("--pool", flags.with.pool, "pool to take it from (default: the only one)");
   c.add_option("--owner", flags.with.owner, "whose it is, for people who look at the list");
+  auto* unit = c.add_option("--stripe-unit", flags.stripe_unit,
+                            "go on to the next chunk after so many bytes, such as 64K (default: "
+                            "when a chunk is full)");
+  auto* count = c.add_option("--stripe-count", flags.with.stripe_count,
+                             "chunks that are filled side by side, such as 4");
+  unit->needs(count);
+  count->needs(unit);
 }
 
 void add_changes(Commands& commands) {

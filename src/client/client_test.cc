@@ -316,6 +316,37 @@ TEST_F(ClientTest, StopEndsWhatIsUnderWay) {
   EXPECT_EQ(run(cluster_->stat_volume("v")).code(), Errc::kClosed);
 }
 
+// ---- Stripes.
+
+TEST_F(ClientTest, AStripedVolumeIsSpreadOverTheChunksOfASetAndReadsBack) {
+  auto striped = describe(78, "s", kGiB);
+  striped.set_stripe_unit_bytes(64 * kKiB);
+  striped.set_stripe_count(4);
+  state_.volumes["s"] = striped;
+  run(volume_->close());
+  volume_ = std::move(run(cluster_->open_volume("s")).value());
+  const Buffer data = pattern(1 * kMiB, 3);
+  ASSERT_TRUE(run(volume_->write(32 * kKiB, data)).ok());
+  EXPECT_EQ(state_.chunks.size(), 4u) << "the chunks of the first set";
+  EXPECT_TRUE(reads_back(32 * kKiB, data));
+  std::map<uint64_t, uint64_t> bytes_of;
+  for (const auto& write : state_.writes) bytes_of[write.chunk] += write.size;
+  for (const auto& [chunk, bytes] : bytes_of) EXPECT_EQ(bytes, 256 * kKiB) << chunk;
+  state_.writes.clear();
+  ASSERT_TRUE(run(volume_->discard(0, 16 * kMiB)).ok());
+  ASSERT_EQ(state_.writes.size(), 4u) << "one a chunk, whatever lies in between";
+  for (const auto& write : state_.writes) EXPECT_EQ(write.size, kChunkBytes);
+  EXPECT_TRUE(reads_back(0, client_host_->env().buffers.allocate_zeroed(2 * kMiB)));
+}
+
+TEST_F(ClientTest, StripesThatDoNotFitAreRefused) {
+  auto odd = describe(79, "odd", kGiB);
+  odd.set_stripe_unit_bytes(64 * kKiB);
+  odd.set_stripe_count(3);
+  state_.volumes["odd"] = odd;
+  EXPECT_EQ(run(cluster_->open_volume("odd")).code(), Errc::kProtocol);
+}
+
 // ---- Sessions.
 
 TEST_F(ClientTest, ASessionIsRenewedWhileTheVolumeIsOpenAndClosedWithIt) {

@@ -85,14 +85,17 @@ io::Task<Result<std::unique_ptr<Volume>>> Cluster::open_volume(std::string name,
   auto opened = CO_TRY(co_await open_session(std::move(request), how.wait));
   if (shared_->gate.is_closed()) co_return error(Errc::kClosed, "the client is stopping");
   const wire::VolumeInfo& info = opened.volume();
-  const bool is_sound = info.chunk_bytes() > 0 && info.chunk_bytes() <= UINT32_MAX &&
-                        info.chunk_bytes() % kBlockBytes == 0 && info.segment_bytes() > 0 &&
-                        info.segment_bytes() % info.chunk_bytes() == 0 && opened.lease_ms() > 0;
-  if (!is_sound) {
+  const Layout layout{.segment_bytes = info.segment_bytes(),
+                      .chunk_bytes = info.chunk_bytes(),
+                      .stripe_unit_bytes = info.stripe_unit_bytes(),
+                      .stripe_count = info.stripe_count()};
+  if (!wire::is_sound(layout) || opened.lease_ms() == 0) {
     co_return error(Errc::kProtocol,
                     "the MDS describes volume " + info.name() + " with segments of " +
-                        std::to_string(info.segment_bytes()) + " bytes in chunks of " +
-                        std::to_string(info.chunk_bytes()) + " and a lease of " +
+                        std::to_string(layout.segment_bytes) + " bytes in chunks of " +
+                        std::to_string(layout.chunk_bytes) + ", stripes of " +
+                        std::to_string(layout.stripe_unit_bytes) + " over " +
+                        std::to_string(layout.stripe_count) + " chunks and a lease of " +
                         std::to_string(opened.lease_ms()) + " ms");
   }
   session.volume = VolumeId(info.id());
@@ -104,7 +107,7 @@ io::Task<Result<std::unique_ptr<Volume>>> Cluster::open_volume(std::string name,
   traits.id = session.volume;
   traits.name = info.name();
   traits.fence = session.fence;
-  traits.layout = {info.segment_bytes(), info.chunk_bytes()};
+  traits.layout = layout;
   traits.client = draw_number(env_);
   co_return std::make_unique<Volume>(*shared_, std::move(traits), std::move(session));
 }

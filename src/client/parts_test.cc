@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+
 #include "client/block_order.h"
 #include "client/copyset_routes.h"
 #include "client/inflight_limit.h"
@@ -72,6 +75,70 @@ TEST(Splitter, PartsOfARandomRangeCoverItExactlyOnce) {
     }
     EXPECT_EQ(at, offset + size);
   }
+}
+
+constexpr Layout kStriped{.segment_bytes = 512 * kKiB,
+                          .chunk_bytes = 64 * kKiB,
+                          .stripe_unit_bytes = 16 * kKiB,
+                          .stripe_count = 4};
+
+TEST(Splitter, APartOfAStripedVolumeEndsWithItsUnit) {
+  Splitter parts(kStriped, 8 * kKiB, 80 * kKiB, 0);
+  std::vector<Part> all;
+  while (!parts.done()) all.push_back(parts.next());
+  ASSERT_EQ(all.size(), 6u);
+  EXPECT_EQ(all[0].size_bytes, 8 * kKiB);
+  EXPECT_EQ(all[1].chunk_index, 1u);
+  EXPECT_EQ(all[4].chunk_index, 0u) << "the second round";
+  EXPECT_EQ(all[4].offset_in_chunk_bytes, 16 * kKiB);
+  EXPECT_EQ(all[5].size_bytes, 8 * kKiB);
+}
+
+/// By segment, chunk and block: how many parts touch it.
+using Touched = std::map<std::tuple<uint64_t, uint32_t, uint64_t>, int>;
+void note(const Part& part, Touched* touched) {
+  EXPECT_GT(part.size_bytes, 0u);
+  for (uint64_t at = 0; at < part.size_bytes; at += kKiB) {
+    ++(*touched)[{part.segment_index, part.chunk_index, part.offset_in_chunk_bytes + at}];
+  }
+}
+
+TEST(ChunkSplitter, TouchesWhatASplitterTouchesWithOnePartAChunk) {
+  Rng rng(2);
+  for (int round = 0; round < 1000; ++round) {
+    const Layout& layout = rng.chance(0.7) ? kStriped : kSmall;
+    const uint64_t offset = rng.below(1500) * kKiB;
+    const uint64_t size = rng.below(1200) * kKiB;
+    Touched in_order, by_chunk;
+    uint64_t parts_count = 0;
+    Splitter splitter(layout, offset, size, rng.chance(0.5) ? 0 : 8 * kKiB);
+    while (!splitter.done()) {
+      note(splitter.next(), &in_order);
+      ++parts_count;
+    }
+    EXPECT_LE(parts_count, splitter.parts_max());
+    std::set<std::pair<uint64_t, uint32_t>> chunks;
+    ChunkSplitter chunk_splitter(layout, offset, size);
+    while (!chunk_splitter.done()) {
+      const Part part = chunk_splitter.next();
+      EXPECT_TRUE(chunks.insert({part.segment_index, part.chunk_index}).second);
+      note(part, &by_chunk);
+    }
+    ASSERT_EQ(in_order, by_chunk) << offset << "+" << size;
+    for (const auto& [where, times] : in_order) ASSERT_EQ(times, 1);
+  }
+}
+
+TEST(ChunkSplitter, AWholeStripeSetIsWholeChunks) {
+  ChunkSplitter parts(kStriped, 256 * kKiB, 256 * kKiB);
+  for (uint32_t chunk = 4; chunk < 8; ++chunk) {
+    ASSERT_FALSE(parts.done());
+    const Part part = parts.next();
+    EXPECT_EQ(part.chunk_index, chunk);
+    EXPECT_EQ(part.offset_in_chunk_bytes, 0u);
+    EXPECT_EQ(part.size_bytes, kStriped.chunk_bytes);
+  }
+  EXPECT_TRUE(parts.done());
 }
 
 // ---- BlockOrder

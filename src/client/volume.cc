@@ -104,8 +104,7 @@ io::Task<Result<std::vector<ReadPiece>>> Volume::read_pieces(uint64_t offset_byt
 
   Splitter parts(traits_.layout, offset_bytes, size_bytes, shared_.options.part_bytes_max);
   // The parts write into their elements: the vector may not move.
-  pieces.reserve(size_bytes / shared_.options.part_bytes_max +
-                 size_bytes / traits_.layout.chunk_bytes + 4);
+  pieces.reserve(parts.parts_max());
   Progress progress(env_.executor);
   std::optional<uint64_t> empty_segment_index;  // found without a chunk by this very read
   while (!parts.done() && !progress.failure) {
@@ -199,19 +198,24 @@ io::Task<Status> Volume::change(uint64_t offset_bytes, uint64_t size_bytes, Writ
                                         traits_.name + " took too long; nothing was written");
   }
 
-  Splitter parts(traits_.layout, offset_bytes, size_bytes,
-                 kind == WriteKind::kData ? shared_.options.part_bytes_max : 0);
-  auto status = co_await change_parts(parts, kind, std::move(data), deadline);
+  Status status = ok();
+  if (kind == WriteKind::kData) {
+    const Splitter parts(traits_.layout, offset_bytes, size_bytes, shared_.options.part_bytes_max);
+    status = co_await change_parts(parts, kind, std::move(data), deadline);
+  } else {
+    const ChunkSplitter parts(traits_.layout, offset_bytes, size_bytes);
+    status = co_await change_parts(parts, kind, Buffer(), deadline);
+  }
   if (!status.ok()) co_return failed(status.error());
   if (kind == WriteKind::kData) written_bytes_.add(size_bytes);
   co_return ok();
 }
 
-io::Task<Status> Volume::change_parts(Splitter parts, WriteKind kind, Buffer data,
-                                      Instant deadline) {
+template <class Parts>
+io::Task<Status> Volume::change_parts(Parts parts, WriteKind kind, Buffer data, Instant deadline) {
   Progress progress(env_.executor);
   std::optional<uint64_t> empty_segment_index;
-  while (!parts.done() && !progress.failure) {
+  for (bool is_first = true; !parts.done() && !progress.failure; is_first = false) {
     const Part part = parts.next();
     const Segment* segment = segments_.find(part.segment_index);
     if (!segment && empty_segment_index != part.segment_index) {
@@ -233,7 +237,7 @@ io::Task<Status> Volume::change_parts(Splitter parts, WriteKind kind, Buffer dat
     Buffer payload =
         payload_bytes > 0 ? data.slice(part.offset_in_request_bytes, payload_bytes) : Buffer();
     auto permit = co_await limit_.enter(payload_bytes);
-    if (part.offset_in_request_bytes == 0 && parts.done()) {
+    if (is_first && parts.done()) {
       co_return co_await change_part(range, kind, std::move(payload), deadline);
     }
     ++progress.parts_under_way;

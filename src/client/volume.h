@@ -88,7 +88,9 @@ class Volume {
   ChunkRange range_of(const Part& part, const Segment& segment) const;
 
   io::Task<Status> change(uint64_t offset_bytes, uint64_t size_bytes, WriteKind kind, Buffer data);
-  io::Task<Status> change_parts(Splitter parts, WriteKind kind, Buffer data, Instant deadline);
+  /// `Parts` is a Splitter where there is data, and a ChunkSplitter otherwise.
+  template <class Parts>
+  io::Task<Status> change_parts(Parts parts, WriteKind kind, Buffer data, Instant deadline);
   io::Task<Status> change_part(ChunkRange range, WriteKind kind, Buffer data, Instant deadline);
   io::Task<void> change_one_of(ChunkRange range, WriteKind kind, Buffer data, Instant deadline,
                                InflightLimit::Permit permit, Progress* progress);

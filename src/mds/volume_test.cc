@@ -259,16 +259,32 @@ TEST_F(VolumeTest, FoldersShowWhatLiesInThem) {
             Errc::kInvalidArgument);
 }
 
-TEST_F(VolumeTest, StripesAreRefusedInsteadOfForgotten) {
-  start_cluster();
-  wire::CreateVolumeRequest request;
-  request.set_name("striped");
-  request.set_size_bytes(kGiB);
-  request.set_stripe_unit_bytes(64 * kKiB);
-  request.set_stripe_count(4);
-  const auto made = call<wire::CreateVolumeReply>(wire::Method::kCreateVolume, request);
-  EXPECT_EQ(made.code(), Errc::kInvalidArgument);
-  EXPECT_EQ(names("", false), "");
+TEST_F(VolumeTest, KeepsItsStripesAndRefusesThoseThatDoNotFit) {
+  start_mds();
+  const auto create = [&](const std::string& name, uint32_t unit_bytes, uint32_t count) {
+    wire::CreateVolumeRequest request;
+    request.set_name(name);
+    request.set_size_bytes(kGiB);
+    request.set_stripe_unit_bytes(unit_bytes);
+    request.set_stripe_count(count);
+    return call<wire::CreateVolumeReply>(wire::Method::kCreateVolume, request);
+  };
+  ASSERT_TRUE(create("v", 64 * kKiB, 8).ok());
+  restart_mds();
+  EXPECT_EQ(stat_volume("v")->stripe_unit_bytes(), 64 * kKiB);
+  EXPECT_EQ(stat_volume("v")->stripe_count(), 8u);
+  for (const auto& [unit, count] : {std::pair(64 * kKiB, 0u),
+                                    {0u, 8u},
+                                    {64 * kKiB, 1u},
+                                    {64 * kKiB, 5u},
+                                    {48 * kKiB, 8u},
+                                    {4 * kKiB, 8u},
+                                    {100'000u, 8u},
+                                    {64 * kKiB, 128u}}) {
+    const auto refused = create("w", static_cast<uint32_t>(unit), count);
+    ASSERT_EQ(refused.code(), Errc::kInvalidArgument) << unit << " " << count;
+    EXPECT_NE(refused.error().message().find("divides a segment's 64 chunks"), std::string::npos);
+  }
 }
 
 TEST_F(VolumeTest, HasAnOwnerAndSessionsThatAreListed) {

@@ -53,6 +53,22 @@ def chunks_count(cluster):
     return len(list(pathlib.Path(cluster.dir).glob("chunkserver-*/copysets/*/chunk-*")))
 
 
+def chunks_of_copysets(cluster):
+    """Of each copyset: how many chunks one of its replicas has, the one that has most."""
+    counts = {}
+    for folder in pathlib.Path(cluster.dir).glob("chunkserver-*/copysets/*"):
+        count = len(list(folder.glob("chunk-*")))
+        counts[folder.name] = max(counts.get(folder.name, 0), count)
+    return counts
+
+
+def qemu_io(uri, *commands):
+    """Runs these commands one after the other, each of which has to succeed."""
+    words = [word for command in commands for word in ("-c", command)]
+    done = run(["qemu-io", "-f", "raw", *words, uri], timeout=300)
+    expect("failed" not in done.stdout + done.stderr, f"{commands}: {done.stdout}{done.stderr}")
+
+
 class Writer(threading.Thread):
     """Writes and reads back until it is stopped; the first thing that goes wrong ends it."""
 
@@ -176,3 +192,39 @@ def test_expiry_frees_the_chunks():
         expect(took >= 4, f"it was gone after {took:.1f} s already")
         print(f"    {full - empty} chunk files given back; the bin was empty after {took:.1f} s")
         refused(cluster, "recycle bin", "restore", "expires")
+
+
+def test_stripes_hold_what_was_written():
+    """A striped volume under fio, qemu-io and nbdcopy; it lies in several copysets; it grows."""
+    with Cluster("--copysets-per-chunkserver", "10") as cluster:
+        refused(cluster, "divides a chunk", "create", "odd", "--size", "1G", "--stripe-unit", "48K",
+                "--stripe-count", "4")
+        cluster.cairn("volume", "create", "s", "--size", "1G", "--stripe-unit", "64K",
+                      "--stripe-count", "4")
+        cluster.cairn("volume", "create", "plain", "--size", "2G")
+        before = chunks_of_copysets(cluster)
+        with gateway(cluster, "s", "plain") as path:
+            striped, plain = (f"nbd+unix:///{name}?socket={path}" for name in ("s", "plain"))
+            qemu_io(striped, "write -P 7 64k 64k", "read -P 7 64k 64k", "read -P 0 0 64k",
+                    "read -P 0 128k 64k", "write -P 9 60k 200k", "read -P 9 60k 200k",
+                    "read -P 0 0 60k", "discard 0 1M", "read -P 0 0 1M", "write -P 5 0 256k")
+            spread = {copyset: count - before.get(copyset, 0)
+                      for copyset, count in chunks_of_copysets(cluster).items()}
+            expect(sum(spread.values()) == 4 and sum(map(bool, spread.values())) > 1,
+                   f"256 KiB lie in the four chunks of a set, and these in copysets: {spread}")
+            run(["fio", "--name=v", "--ioengine=nbd", f"--uri={striped}", "--rw=randwrite",
+                 "--bsrange=4k-512k", "--bs_unaligned=0", "--size=192M", "--offset=8M",
+                 "--iodepth=16", "--verify=crc32c", "--verify_fatal=1", "--do_verify=1",
+                 "--verify_state_save=0"],
+                cwd=cluster.dir, timeout=300)
+            cluster.cairn("volume", "extend", "s", "--size", "2G")
+            run(["nbdcopy", striped, plain], timeout=300)
+        cluster.cairn("volume", "rename", "s", "t")
+        info = asked(cluster, "stat", "t")
+        expect((info["stripe_unit_bytes"], info["stripe_count"]) == (65536, 4), f"{info}")
+        with gateway(cluster, "t", "plain") as path:
+            striped, plain = (f"nbd+unix:///{name}?socket={path}" for name in ("t", "plain"))
+            qemu_io(striped, "write -P 3 2047M 1M", "read -P 3 2047M 1M", "read -P 5 0 256k")
+            qemu_io(plain, "write -P 3 2047M 1M")
+            run(["qemu-img", "compare", "-f", "raw", "-F", "raw", striped, plain], timeout=300)
+        cluster.verify_replicas()

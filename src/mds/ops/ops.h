@@ -23,7 +23,8 @@ io::Task<Result<wire::RegisterChunkserverReply>> register_chunkserver(
 ///         kAlreadyExists    it moved to an address that belongs to another disk.
 io::Task<Result<wire::HeartbeatReply>> heartbeat(Context& mds, wire::HeartbeatRequest request);
 
-/// Errors: kInvalidArgument name, size or pool; kAlreadyExists; kNoSpace limits.volumes_max.
+/// Errors: kInvalidArgument name, size, pool, owner or stripes; kAlreadyExists; kNoSpace
+/// limits.volumes_max.
 io::Task<Result<wire::CreateVolumeReply>> create_volume(Context& mds,
                                                         wire::CreateVolumeRequest request);
 /// Those of a folder and all below it, or those that lie in the folder itself and the names of its
