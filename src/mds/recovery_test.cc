@@ -265,6 +265,32 @@ class StormTest : public MdsTest, public ::testing::WithParamInterface<uint64_t>
   }
 
   bool may_crash_ = false;
+  /// To another name, in use or from the recycle bin.
+  void move_volume(const std::string& from, const std::string& to) {
+    if (world_.rng().chance(0.5)) {
+      wire::RenameVolumeRequest request;
+      request.set_name(from);
+      request.set_new_name(to);
+      (void)call<wire::RenameVolumeReply>(wire::Method::kRenameVolume, request).ok();
+    } else {
+      wire::RestoreVolumeRequest request;
+      request.set_name(from);
+      request.set_new_name(to);
+      (void)call<wire::RestoreVolumeReply>(wire::Method::kRestoreVolume, request).ok();
+    }
+  }
+  void purge_all() {
+    wire::ListVolumesRequest request;
+    request.set_is_deleted(true);
+    const auto deleted = call<wire::ListVolumesReply>(wire::Method::kListVolumes, request);
+    ASSERT_TRUE(deleted.ok()) << deleted.error().describe();
+    for (const auto& volume : deleted->volumes()) {
+      wire::PurgeVolumeRequest purge;
+      purge.set_id(volume.id());
+      EXPECT_TRUE(call<wire::PurgeVolumeReply>(wire::Method::kPurgeVolume, purge).ok());
+    }
+  }
+
   std::map<std::pair<uint64_t, uint64_t>, std::string> answers_;
   std::set<uint64_t> chunks_;
   std::set<uint64_t> volume_ids_;
@@ -284,7 +310,9 @@ TEST_P(StormTest, WhatWasAnsweredStaysTrue) {
       const auto made = create_volume(name, 4 * kGiB);
       if (made.ok()) ASSERT_TRUE(volume_ids_.insert(made->id()).second) << "an id twice";
     } else if (rng.chance(0.1)) {
-      (void)delete_volume(name).ok();
+      (void)delete_volume(name, rng.chance(0.5)).ok();
+    } else if (rng.chance(0.2)) {
+      move_volume(name, "v" + std::to_string(rng.below(6)));
     } else {
       const auto found = stat_volume(name);
       if (found.ok()) check_segment(found->id(), rng.below(4));
@@ -311,6 +339,7 @@ TEST_P(StormTest, WhatWasAnsweredStaysTrue) {
     for (uint64_t index = 0; index < 4; ++index) check_segment(found->id(), index);
     EXPECT_EQ(stat_volume(found->name())->allocated_bytes(), 4 * kGiB);
   }
+  purge_all();
   const auto alive = count_keys(keys::kVolumeNames);
   EXPECT_TRUE(world_.run_until(
       [&] {
