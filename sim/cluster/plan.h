@@ -50,7 +50,8 @@ struct LoadShape {
   /// The last client only reads: writes that cannot be committed would hold back its reads of the
   /// same blocks, and it is the one that a deposed leader could still answer.
   bool has_reader = false;
-  double zeroes_share = 0.05;  ///< of the writes
+  double zeroes_share = 0.05;      ///< of the writes
+  double whole_chunk_share = 0.4;  ///< of the discards: they cover a chunk
   double many_blocks_share = 0.2;
   double hot_share = 0.7;  ///< of the operations go to a few blocks
   uint32_t hot_blocks_count = 12;

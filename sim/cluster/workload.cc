@@ -70,13 +70,14 @@ io::Task<void> ClientNode::work(Rng rng) {
     const double think = -std::log(1.0 - rng.unit()) * static_cast<double>(load.think_mean.count());
     co_await env_.clock.sleep(Duration(static_cast<int64_t>(think)));
     if (is_stopping_) break;
-    const Range range = draw_range(rng);
+    Range range = draw_range(rng);
     ++ops_count_;
     bool succeeded = false;
     if (!rng.chance(write_share)) {
       succeeded = (co_await read(range)).ok();
     } else if (rng.chance(load.zeroes_share)) {
       const bool discard = rng.chance(0.5);
+      if (discard && rng.chance(load.whole_chunk_share)) range = chunk_of(range);
       succeeded = (co_await zero(range, discard)).ok();
     } else {
       succeeded = (co_await write(range)).ok();
@@ -104,6 +105,11 @@ ClientNode::Range ClientNode::draw_range(Rng& rng) const {
   range.offset_bytes = first * unit;
   range.size_bytes = count * unit;
   return range;
+}
+
+ClientNode::Range ClientNode::chunk_of(const Range& range) const {
+  const uint64_t chunk_bytes = plan_.shape.chunk_bytes;
+  return {range.volume, range.offset_bytes / chunk_bytes * chunk_bytes, chunk_bytes};
 }
 
 void ClientNode::begin_op(History::OpNumber op, const char* verb, const Range& range) {

@@ -64,6 +64,8 @@ class ClientNode {
   };
   io::Task<void> work(Rng rng);
   Range draw_range(Rng& rng) const;
+  /// The whole of the chunk in which the range begins.
+  Range chunk_of(const Range& range) const;
   io::Task<Status> read(Range range);
   io::Task<Status> write(Range range);
   io::Task<Status> zero(Range range, bool discard);

@@ -65,6 +65,32 @@ class CatchUpTest : public ChunkserverTest {
   }
 };
 
+TEST_F(CatchUpTest, ChunksThatAreDiscardedMeanwhileStayAwayAndThoseWrittenAgainComeBack) {
+  create();
+  fill(8);
+  Server& away = follower();
+  slow_down(away, 64 * kKiB);
+  falls_behind(away, 8);
+  const uint32_t missing_before = missing(away);
+  ASSERT_GT(missing_before, 4u);
+  // The first is being copied, the others are above the boundary.
+  for (uint64_t chunk : {kChunk, kChunk + 3, kChunk + 5, kChunk + 6}) {
+    auto request = write_request(chunk, 0, kChunkBytes);
+    request.set_kind(wire::CHUNK_WRITE_DISCARD);
+    ASSERT_TRUE(call<wire::WriteChunkReply>(leader(), wire::Method::kWriteChunk, request).ok());
+  }
+  for (uint64_t chunk : {kChunk, kChunk + 5}) {
+    ASSERT_TRUE(write(leader(), chunk, 2 * kBlock, pattern(900 + chunk, 3)).ok());
+  }
+  ASSERT_TRUE(wait([&] { return missing(away) < missing_before; }));
+  ASSERT_TRUE(world_.run_until([&] { return missing(away) == 0; }, 120s));
+  EXPECT_TRUE(replicas_agree());
+  for (uint64_t chunk : {kChunk, kChunk + 5}) {
+    EXPECT_TRUE(reads(leader(), chunk, 2 * kBlock, pattern(900 + chunk, 3)));
+    EXPECT_TRUE(reads(leader(), chunk, 0, Buffer::copy_of(std::string(2 * kBlock, '\0'))));
+  }
+}
+
 TEST_F(CatchUpTest, AReturningReplicaCopiesOnlyWhatChanged) {
   create();
   fill(8);

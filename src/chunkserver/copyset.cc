@@ -162,14 +162,14 @@ io::Task<Status> Copyset::on_apply(std::span<multiraft::Command> commands) {
   co_return ok();
 }
 
-io::Task<Status> Copyset::apply_delete(ChunkId chunk) {
+io::Task<Status> Copyset::apply_removal(ChunkId chunk) {
   io::Semaphore::Permit turn;
   if (!watches_.empty()) {
     // What is being copied must not bring the chunk back.
     turn = co_await copy_turn_.acquire();
     watches_.set_void(chunk);
   }
-  // What comes behind this in the log is all that the chunk will ever hold.
+  // What comes behind this in the log is all that the chunk will hold, until it is copied anew.
   if (missing_.contains(chunk)) finish_chunk(chunk);
   co_return co_await store_.remove(id_, chunk);
 }
@@ -185,7 +185,7 @@ io::Task<Status> Copyset::apply_to_store(const wire::ChunkOp& op, const Buffer& 
 io::Task<Status> Copyset::apply_one(multiraft::Command* command) {
   const wire::ChunkOp op = CO_TRY(wire::decode_chunk_op(command->head.view()));
   started_ = command->index;
-  if (op.kind == wire::ChunkOpKind::kDelete) co_return co_await apply_delete(op.chunk);
+  if (op.kind == wire::ChunkOpKind::kDelete) co_return co_await apply_removal(op.chunk);
   if (op.kind == wire::ChunkOpKind::kScan) co_return co_await apply_scan(op.chunk, command->index);
 
   if (Status current = check_fence(op.volume, op.fence, "nothing was written"); !current) {
@@ -202,9 +202,11 @@ io::Task<Status> Copyset::apply_one(multiraft::Command* command) {
       co_return error(Errc::kCorrupt, "a write's payload has another size than its operation says");
     }
     const bool may_be_quick = op.kind == wire::ChunkOpKind::kWrite && watches_.empty();
-    if (!is_only_kept(op.chunk) &&
-        (!may_be_quick ||
-         !store_.try_write(id_, op.chunk, op.offset_bytes, command->payload, &written))) {
+    if (op.kind == wire::ChunkOpKind::kDiscard) {
+      written = co_await apply_removal(op.chunk);
+    } else if (!is_only_kept(op.chunk) &&
+               (!may_be_quick ||
+                !store_.try_write(id_, op.chunk, op.offset_bytes, command->payload, &written))) {
       written = co_await apply_to_store(op, command->payload);
     }
     // Not remembered: one that found no room comes again, and must not be taken for a copy.

@@ -2,7 +2,9 @@
 /// volumes and the windows of their writers. As leader also the place where clients' writes enter.
 ///
 /// What an entry does depends on the log alone, so that all replicas decide alike; whether there is
-/// room for it is asked before it is proposed.
+/// room for it is asked before it is proposed. A chunk may come and go under one id: a discard
+/// takes it away, the next write makes it anew. Replaying that is idempotent like any write, since
+/// whatever the disk holds when a replay begins, the last discard in it ends with no chunk.
 /// Threads:  one reactor.
 /// Lifetime: made and owned by the Chunkserver, outlives its Node.
 /// Source:   docs/architecture.md, "A write, step by step"; docs/formats/chunk-op.md.
@@ -131,7 +133,8 @@ class Copyset final : public multiraft::StateMachine {
   io::Task<Result<Buffer>> merge(ChunkId chunk, wire::ChunkOp whole, wire::ChunkOp part,
                                  Buffer data);
   Status check_space(const wire::ChunkOp& op) const;
-  io::Task<Status> apply_delete(ChunkId chunk);
+  /// The chunk is gone, and needs no copy to be complete: what a delete and a discard do.
+  io::Task<Status> apply_removal(ChunkId chunk);
   io::Task<Status> apply_to_store(const wire::ChunkOp& op, const Buffer& payload);
 
   io::Task<Status> apply_scan(ChunkId chunk, LogIndex index);

@@ -9,6 +9,7 @@ namespace {
 
 constexpr uint16_t kMagic = 0xc09a;
 constexpr uint8_t kVersion = 1;
+constexpr auto kKindMax = static_cast<uint8_t>(ChunkOpKind::kDiscard);
 
 struct ChunkOpImage {
   uint16_t magic;
@@ -65,7 +66,7 @@ Result<ChunkOp> decode_chunk_op(ByteView bytes) {
                                          std::to_string(image.version) +
                                          "; this release knows version 1");
   }
-  if (image.kind < 1 || image.kind > 5) {
+  if (image.kind < 1 || image.kind > kKindMax) {
     return error(Errc::kCorrupt, "a chunk operation of unknown kind " + std::to_string(image.kind));
   }
   const uint64_t ahead = image.sequence - image.oldest_unresolved_sequence;

@@ -19,6 +19,8 @@ enum class ChunkOpKind : uint8_t {
   kDelete = 3,       ///< the chunk is gone; deleting an absent one changes nothing
   kRaiseFence = 4,   ///< the volume's fence is at least this one from here on; no chunk
   kScan = 5,         ///< changes nothing: every replica keeps its marks of the chunk as of here
+  kDiscard = 6,      ///< a client's write of zeros over a whole chunk, which is gone until it is
+                     ///< written again; discarding an absent one changes nothing
 };
 
 struct ChunkOp {

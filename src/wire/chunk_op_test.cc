@@ -26,6 +26,15 @@ TEST(ChunkOp, ReadsBackWhatWasWritten) {
   EXPECT_EQ(*op, sample());
 }
 
+TEST(ChunkOp, KnowsItsKindsAndNoOthers) {
+  for (uint8_t kind = 0; kind < 9; ++kind) {
+    ChunkOp op = sample();
+    op.kind = static_cast<ChunkOpKind>(kind);
+    const bool is_known = kind >= 1 && kind <= static_cast<uint8_t>(ChunkOpKind::kDiscard);
+    EXPECT_EQ(decode_chunk_op(encode(op).view()).ok(), is_known) << int{kind};
+  }
+}
+
 TEST(ChunkOp, KeepsItsBytesFromReleaseToRelease) {
   std::string hex;
   const Buffer bytes = encode(sample());

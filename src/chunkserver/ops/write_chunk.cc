@@ -28,6 +28,14 @@ Status check_attachment(const wire::WriteChunkRequest& request, const Buffer& at
                    std::to_string(attachment.size_bytes()) + "; nothing was written");
 }
 
+/// A whole chunk that is discarded goes back to the pool; other discards are zeros.
+wire::ChunkOpKind op_kind_of(const wire::WriteChunkRequest& request, uint32_t chunk_bytes) {
+  if (request.kind() == wire::CHUNK_WRITE_DATA) return wire::ChunkOpKind::kWrite;
+  const bool is_whole = request.offset_bytes() == 0 && request.size_bytes() == chunk_bytes;
+  return is_whole && request.kind() == wire::CHUNK_WRITE_DISCARD ? wire::ChunkOpKind::kDiscard
+                                                                 : wire::ChunkOpKind::kWriteZeroes;
+}
+
 }  // namespace
 
 Answered<wire::WriteChunkReply> ChunkService::write_chunk(rpc::Call<wire::WriteChunkRequest> call) {
@@ -40,8 +48,7 @@ Answered<wire::WriteChunkReply> ChunkService::write_chunk(rpc::Call<wire::WriteC
       CO_TRY(context_.find_copyset(CopysetId(request.target().copyset())));
 
   Copyset::Write write;
-  const bool has_data = request.kind() == wire::CHUNK_WRITE_DATA;
-  write.op.kind = has_data ? wire::ChunkOpKind::kWrite : wire::ChunkOpKind::kWriteZeroes;
+  write.op.kind = op_kind_of(request, context_.chunk_bytes());
   write.op.chunk = ChunkId(request.target().chunk());
   write.op.volume = VolumeId(request.target().volume());
   write.op.fence = Fence(request.target().fence());

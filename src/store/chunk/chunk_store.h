@@ -74,7 +74,8 @@ class ChunkStore {
   /// Every block verified; holes and absent chunks as zeros. The result is aligned to 4096.
   virtual io::Task<Result<Buffer>> read(CopysetId copyset, ChunkId chunk, uint32_t offset_bytes,
                                         uint32_t size_bytes) = 0;
-  /// Succeeds if the chunk is absent. Waits for reads and flushes of the chunk.
+  /// Succeeds if the chunk is absent. Waits for reads and flushes of the chunk. A later write makes
+  /// a new one of that id.
   virtual io::Task<Status> remove(CopysetId copyset, ChunkId chunk) = 0;
 
   /// Makes every change of the copyset that completed before the call durable. A failure is final:

@@ -110,6 +110,11 @@ Operation draw(History& run, size_t at) {
     operation.chunk = ChunkId(run.oldest_chunk[at]++);
     return operation;
   }
+  if (run.rng.chance(0.03)) {
+    operation.kind =
+        Operation::Kind::kRemove;  // for a while: it is written again, as one discarded
+    return operation;
+  }
   operation.kind = run.rng.chance(0.12) ? Operation::Kind::kZero : Operation::Kind::kWrite;
   operation.blocks_count = static_cast<uint32_t>(run.rng.between(1, 4));
   operation.block = static_cast<uint32_t>(run.rng.below(kBlocksPerChunk - 3));
