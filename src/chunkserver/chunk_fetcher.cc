@@ -48,7 +48,6 @@ io::Task<Result<ChunkSource::Piece>> ChunkFetcher::fetch(Request request, NodeId
       *address, wire::Method::kFetchChunk, to_wire(request), {},
       request.is_repair ? options_.repair_timeout : options_.call_timeout);
   if (is_stopping_) co_return error(Errc::kClosed, "stopping");
-  if (answer.code() == Errc::kNotFound) co_return answer.error();
   if (!answer) {
     // The source's trouble, an error of its disk say, must not be taken for one of this disk.
     const bool is_rotten = request.is_repair && answer.code() == Errc::kCorrupt;
@@ -57,6 +56,7 @@ io::Task<Result<ChunkSource::Piece>> ChunkFetcher::fetch(Request request, NodeId
   }
   Piece piece;
   piece.committed = LogIndex(answer->message.committed_index());
+  piece.is_absent = answer->message.is_absent();
   const auto& marks = answer->message.block_crc32c();
   piece.image.block_crcs.assign(marks.begin(), marks.end());
   if (!answer->attachment.empty()) piece.image.data = std::move(answer->attachment.front());

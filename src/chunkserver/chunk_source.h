@@ -26,13 +26,13 @@ class ChunkSource {
   };
   struct Piece {
     chunk::ChunkImage image;
-    LogIndex committed;  ///< the image is not newer than this
+    LogIndex committed;      ///< the image is not newer than this
+    bool is_absent = false;  ///< the source has no such chunk, and there is no image
   };
 
   virtual ~ChunkSource() = default;
-  /// Errors: kNotFound: the source has applied that much and has no such chunk. kCorrupt: its
-  /// blocks have rotted as well (of a repair only). kUnavailable: it gives nothing, whatever its
-  /// trouble is.
+  /// Errors: kCorrupt: the source's blocks have rotted as well (of a repair only). kUnavailable: it
+  /// gives nothing, whatever its trouble is.
   virtual io::Task<Result<Piece>> fetch(Request request, NodeId source) = 0;
 };
 

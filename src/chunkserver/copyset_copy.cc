@@ -60,16 +60,19 @@ io::Task<Result<Copyset::Copied>> Copyset::copy_range(Range range, CopyWhat what
   }
 
   auto piece = co_await source_.fetch(std::move(request), source);
-  if (!piece && piece.code() != Errc::kNotFound) co_return piece.error();
+  if (!piece) co_return piece.error();
   const auto turn = co_await copy_turn_.acquire();
   if (watch.is_void()) {
     co_return error(Errc::kUnavailable, "the chunk was removed or replaced meanwhile");
   }
-  if (!piece) {
+  if (piece->is_absent) {
     if (what != CopyWhat::kAll || watch.has_newer()) {
       co_return error(Errc::kUnavailable, "the source has no such chunk (yet, or any more)");
     }
+    // It will be removed here too: what is still to come of the log ends with that. A write that
+    // makes it anew comes behind.
     CO_TRY(co_await store_.remove(id_, range.chunk));
+    settled_at_ = std::max(settled_at_, piece->committed);
     co_return Copied::kSourceHasNoChunk;
   }
   const LogIndex committed = piece->committed;

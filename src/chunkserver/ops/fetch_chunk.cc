@@ -28,8 +28,8 @@ Answered<wire::FetchChunkReply> ChunkService::fetch_chunk(rpc::Call<wire::FetchC
   const CopysetId id(request.copyset());
   auto found = context_.find_copyset(id);
   if (!found) {
-    // Never kNotFound, which says that the leader has deleted the chunk: the caller may have come
-    // to a server that is not the one it means, and would drop its own copy.
+    // That is no absent chunk: the caller may have come to a server that is not the one it means,
+    // and would drop its own copy.
     co_return error(Errc::kUnavailable, "nothing was read: " + found.error().message());
   }
   const PinnedCopyset copyset = std::move(*found);
@@ -45,11 +45,15 @@ Answered<wire::FetchChunkReply> ChunkService::fetch_chunk(rpc::Call<wire::FetchC
     image = co_await context_.store().fetch(id, chunk, request.offset_bytes(), request.size_bytes(),
                                             have);
   }
+  rpc::Answer<wire::FetchChunkReply> answer;
+  answer.message.set_committed_index(copyset->node()->status().committed.value());
+  if (image.code() == Errc::kNotFound) {
+    answer.message.set_is_absent(true);
+    co_return answer;
+  }
   if (!image) co_return image.error();
   if (!request.is_repair()) context_.changes().note_copied(id, request.size_bytes());
-  rpc::Answer<wire::FetchChunkReply> answer;
   answer.message.mutable_block_crc32c()->Add(image->block_crcs.begin(), image->block_crcs.end());
-  answer.message.set_committed_index(copyset->node()->status().committed.value());
   if (!image->data.empty()) answer.attachment.push_back(std::move(image->data));
   co_return answer;
 }
