@@ -2,6 +2,7 @@
 
 #include "base/planted_bug.h"
 #include "mds/copyset_caller.h"
+#include "mds/copyset_round.h"
 #include "mds/keys.h"
 #include "mds/record.h"
 #include "wire/session.pb.h"
@@ -35,22 +36,7 @@ void FenceProgress::note_all(VolumeId volume, Fence fence) {
 
 namespace {
 
-/// Copysets that are told at once.
-constexpr size_t kWorkersMax = 16;
 constexpr size_t kSegmentsPerPage = 64;
-
-/// Lives in the frame that waits for `done`.
-struct FenceWork {
-  FenceWork(io::Executor& executor, VolumeId of, Fence to)
-      : volume(of), fence(to), done(executor) {}
-  const VolumeId volume;
-  const Fence fence;
-  std::vector<CopysetId> copysets;
-  size_t next = 0;
-  std::optional<Error> failure;  ///< the first; a stale fence replaces others
-  size_t workers_count = 0;
-  io::Event done;
-};
 
 io::Task<Result<std::set<CopysetId>>> copysets_of(Context& mds, VolumeId volume) {
   std::set<CopysetId> copysets;
@@ -67,44 +53,50 @@ io::Task<Result<std::set<CopysetId>>> copysets_of(Context& mds, VolumeId volume)
   }
 }
 
-io::Task<void> run_worker(Context& mds, FenceWork* work) {
-  while (work->next < work->copysets.size() && !mds.is_stopping()) {
-    const CopysetId copyset = work->copysets[work->next++];
+/// Tells copysets of a volume's fence.
+class FenceRound final : public CopysetRound {
+ public:
+  FenceRound(Context& mds, VolumeId volume, Fence fence)
+      : CopysetRound(mds), volume_(volume), fence_(fence) {}
+
+  /// The first; a stale fence replaces others.
+  const std::optional<Error>& failure() const { return failure_; }
+
+ private:
+  io::Task<void> visit(CopysetId copyset) override {
     wire::RaiseFenceRequest request;
     request.set_copyset(copyset.value());
-    request.set_volume(work->volume.value());
-    request.set_fence(work->fence.value());
+    request.set_volume(volume_.value());
+    request.set_fence(fence_.value());
     const auto raised = co_await call_leader<wire::RaiseFenceReply>(
-        mds, copyset, wire::Method::kRaiseFence, std::move(request));
+        mds(), copyset, wire::Method::kRaiseFence, std::move(request));
     if (raised.ok()) {
-      mds.metrics.fences_raised.add();
-      mds.fences.note(work->volume, work->fence, copyset);
-    } else if (!work->failure || raised.code() == Errc::kStaleFence) {
-      work->failure = raised.error();
+      mds().metrics.fences_raised.add();
+      mds().fences.note(volume_, fence_, copyset);
+    } else if (!failure_ || raised.code() == Errc::kStaleFence) {
+      failure_ = raised.error();
     }
   }
-  if (--work->workers_count == 0) work->done.set();
-}
+
+  const VolumeId volume_;
+  const Fence fence_;
+  std::optional<Error> failure_;
+};
 
 }  // namespace
 
 io::Task<Status> order_fence(Context& mds, VolumeId volume, Fence fence) {
   if (mds.fences.is_ordered(volume, fence)) co_return ok();
   if (is_planted(PlantedBug::kFenceNotOrdered)) co_return ok();
-  FenceWork work(mds.env.executor, volume, fence);
+  std::vector<CopysetId> untold;
   for (CopysetId copyset : CO_TRY(co_await copysets_of(mds, volume))) {
-    if (!mds.fences.is_ordered_in(volume, fence, copyset)) work.copysets.push_back(copyset);
+    if (!mds.fences.is_ordered_in(volume, fence, copyset)) untold.push_back(copyset);
   }
-  work.workers_count = std::min(kWorkersMax, work.copysets.size());
-  if (work.workers_count > 0) {
-    for (size_t i = 0; i < std::min(kWorkersMax, work.copysets.size()); ++i) {
-      mds.env.executor.spawn(run_worker(mds, &work));
-    }
-    co_await work.done.wait();
-  }
-  if (work.failure) {
-    co_return work.failure->within("the fence of volume " + to_string(volume) +
-                                   " is not ordered in all its copysets yet");
+  FenceRound round(mds, volume, fence);
+  co_await round.visit_all(std::move(untold));
+  if (round.failure()) {
+    co_return round.failure()->within("the fence of volume " + to_string(volume) +
+                                      " is not ordered in all its copysets yet");
   }
   if (mds.is_stopping()) co_return error(Errc::kUnavailable, "this MDS is stopping; ask again");
   mds.fences.note_all(volume, fence);
