@@ -44,6 +44,7 @@ void Chunkserver::add_services() {
   server_.add(Method::kReadChunk, service_, &ChunkService::read_chunk);
   server_.add(Method::kWriteChunk, service_, &ChunkService::write_chunk);
   server_.add(Method::kDeleteChunk, service_, &ChunkService::delete_chunk);
+  server_.add(Method::kCountChunks, service_, &ChunkService::count_chunks);
   server_.add(Method::kRaiseFence, service_, &ChunkService::raise_fence);
   server_.add(Method::kFetchChunk, service_, &ChunkService::fetch_chunk);
   server_.add(Method::kChunkHash, service_, &ChunkService::chunk_hash);

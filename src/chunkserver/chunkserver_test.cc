@@ -26,6 +26,53 @@ TEST_F(ChunkserverTest, AFollowerNamesTheLeader) {
   EXPECT_EQ(answer->message.redirect().leader_address(), leads.host().address(8200).text);
 }
 
+TEST_F(ChunkserverTest, ADiscardedChunkIsGoneOnAllReplicasUntilItIsWrittenAgain) {
+  create();
+  const auto discard = [&](uint32_t offset, uint32_t size) {
+    auto request = write_request(kChunk, offset, size);
+    request.set_kind(wire::CHUNK_WRITE_DISCARD);
+    auto answer = call<wire::WriteChunkReply>(leader(), wire::Method::kWriteChunk, request);
+    return answer.ok() && !answer->message.has_redirect();
+  };
+  const auto files_count = [&] {
+    uint32_t count = 0;
+    for (auto& server : servers_) {
+      wire::CopysetStatusRequest request;
+      request.set_copyset(kCopyset);
+      auto answer = call<wire::CopysetStatusReply>(*server, wire::Method::kCopysetStatus, request);
+      if (answer.ok()) count += answer->message.copysets(0).chunks_count();
+    }
+    return count;
+  };
+  wire::CountChunksRequest count;
+  count.set_copyset(kCopyset);
+  for (uint64_t chunk : {kChunk, kChunk + 1, kChunk + 2}) count.add_chunks(chunk);
+  const auto counted = [&] {
+    auto answer = call<wire::CountChunksReply>(leader(), wire::Method::kCountChunks, count);
+    return answer.ok() ? answer->message.chunks_count() : 99;
+  };
+  ASSERT_TRUE(write(leader(), kChunk, 0, pattern(1, 4)).ok());
+  ASSERT_TRUE(write(leader(), kChunk + 1, 0, pattern(2, 1)).ok());
+  EXPECT_EQ(counted(), 2u);
+  auto elsewhere = call<wire::CountChunksReply>(follower(), wire::Method::kCountChunks, count);
+  ASSERT_TRUE(elsewhere.ok());
+  EXPECT_EQ(elsewhere->message.redirect().leader_node(), leader().id());
+
+  ASSERT_TRUE(discard(kBlock, kChunkBytes - kBlock));
+  EXPECT_EQ(counted(), 2u) << "a part of a chunk keeps its file";
+  EXPECT_TRUE(reads(leader(), kChunk, 0, pattern(1, 4).slice(0, kBlock)));
+  ASSERT_TRUE(discard(0, kChunkBytes));
+  EXPECT_EQ(counted(), 1u);
+  EXPECT_TRUE(reads(leader(), kChunk, 0, Buffer::copy_of(std::string(4 * kBlock, '\0'))));
+  EXPECT_TRUE(replicas_agree());
+  EXPECT_EQ(files_count(), 3u) << "the other chunk's";
+  ASSERT_TRUE(write(leader(), kChunk, kBlock, pattern(3, 1)).ok());
+  EXPECT_TRUE(reads(leader(), kChunk, 0, Buffer::copy_of(std::string(kBlock, '\0'))));
+  EXPECT_TRUE(reads(leader(), kChunk, kBlock, pattern(3, 1)));
+  EXPECT_TRUE(replicas_agree());
+  EXPECT_EQ(files_count(), 6u);
+}
+
 TEST_F(ChunkserverTest, RefusesRequestsThatMakeNoSense) {
   create();
   Server& leads = leader();

@@ -154,6 +154,16 @@ io::Task<Result<LogIndex>> Copyset::remove_chunk(wire::ChunkOp op) {
   co_return co_await node_->apply(wire::encode(op), Buffer());
 }
 
+Result<uint32_t> Copyset::count_existing(std::span<const ChunkId> chunks) const {
+  if (!node_->is_leader()) {
+    return error(Errc::kNotLeader, "this replica does not lead the copyset; nothing was counted");
+  }
+  TRY(check_serves());
+  const auto count =
+      std::ranges::count_if(chunks, [&](ChunkId chunk) { return store_.contains(id_, chunk); });
+  return static_cast<uint32_t>(count);
+}
+
 io::Task<Status> Copyset::on_apply(std::span<multiraft::Command> commands) {
   for (multiraft::Command& command : commands) {
     CO_TRY(co_await apply_one(&command));

@@ -79,6 +79,8 @@ class Copyset final : public multiraft::StateMachine {
   /// replicas; kUnavailable: one that may have it does not answer now.
   io::Task<Result<Buffer>> read(Read read);
   io::Task<Result<LogIndex>> remove_chunk(wire::ChunkOp op);
+  /// How many of these exist, by what this leader has applied. Errors: kNotLeader.
+  Result<uint32_t> count_existing(std::span<const ChunkId> chunks) const;
   /// Ordered in the log on success: no read or write of the volume with an older fence begins or
   /// takes effect from here on, whoever leads. Errors: those of Node::apply; kStaleFence: the
   /// fence is higher already.

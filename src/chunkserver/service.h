@@ -65,6 +65,7 @@ class ChunkService {
   Answered<wire::ReadChunkReply> read_chunk(rpc::Call<wire::ReadChunkRequest> call);
   Answered<wire::WriteChunkReply> write_chunk(rpc::Call<wire::WriteChunkRequest> call);
   Answered<wire::DeleteChunkReply> delete_chunk(rpc::Call<wire::DeleteChunkRequest> call);
+  Answered<wire::CountChunksReply> count_chunks(rpc::Call<wire::CountChunksRequest> call);
   Answered<wire::RaiseFenceReply> raise_fence(rpc::Call<wire::RaiseFenceRequest> call);
   Answered<wire::FetchChunkReply> fetch_chunk(rpc::Call<wire::FetchChunkRequest> call);
   Answered<wire::ChunkHashReply> chunk_hash(rpc::Call<wire::ChunkHashRequest> call);

@@ -141,9 +141,16 @@ io::Task<int> list(client::Cluster* cluster, FlagsPointer flags) {
 }
 
 io::Task<int> stat(client::Cluster* cluster, FlagsPointer flags) {
-  auto info = co_await cluster->stat_volume(flags->name);
-  if (!info) co_return fail(info.error());
-  const json value = to_json(*info);
+  const auto found = co_await cluster->measure_volume(flags->name);
+  if (!found) co_return fail(found.error());
+  json value = to_json(found->volume());
+  value["used_bytes"] = nullptr;
+  if (found->used_problem().empty()) {
+    value["used_bytes"] = found->volume().used_bytes();
+  } else {
+    std::fprintf(stderr, "cairn: the used bytes are not known now: %s\n",
+                 found->used_problem().c_str());
+  }
   if (flags->as_json) {
     std::printf("%s\n", value.dump().c_str());
     co_return 0;
@@ -338,7 +345,8 @@ void add_volume_commands(CLI::App& app, Action& action) {
   l.add_option("FOLDER", commands.flags->folder, "(default: the root)");
   l.add_flag("-r,--recursive", commands.flags->is_recursive, "and of all folders below");
   l.add_flag("--deleted", commands.flags->is_deleted, "those in the recycle bin");
-  CLI::App& s = commands.add("stat", "Show one volume", stat);
+  CLI::App& s = commands.add(
+      "stat", "Show one volume, with the bytes that its chunks take on the disks", stat);
   s.add_option("NAME", commands.flags->name, "its name")->required();
   add_changes(commands);
   add_deletion(commands);

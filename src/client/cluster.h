@@ -29,6 +29,7 @@ class OpenSessionReply;
 class OpenSessionRequest;
 class PurgeVolumeRequest;
 class RestoreVolumeRequest;
+class StatVolumeReply;
 class VolumeInfo;
 }  // namespace cairn::wire
 
@@ -52,6 +53,8 @@ class Cluster {
   io::Task<Result<wire::VolumeInfo>> create_volume(std::string name, uint64_t size_bytes,
                                                    VolumeOptions with = {});
   io::Task<Result<wire::VolumeInfo>> stat_volume(std::string name);
+  /// The same with the bytes that its chunks take, which the MDS asks their leaders for.
+  io::Task<Result<wire::StatVolumeReply>> measure_volume(std::string name);
   /// All.
   io::Task<Result<std::vector<wire::VolumeInfo>>> list_volumes();
   /// A folder's, or those in the recycle bin.

@@ -40,6 +40,16 @@ io::Task<Result<wire::VolumeInfo>> Cluster::stat_volume(std::string name) {
   co_return std::move(*reply.mutable_volume());
 }
 
+io::Task<Result<wire::StatVolumeReply>> Cluster::measure_volume(std::string name) {
+  auto running = shared_->gate.enter();
+  if (!running.ok()) co_return running.error();
+  wire::StatVolumeRequest request;
+  request.set_name(std::move(name));
+  request.set_with_used(true);
+  co_return co_await shared_->mds.call<wire::StatVolumeReply>(wire::Method::kStatVolume,
+                                                              std::move(request), deadline());
+}
+
 io::Task<Result<wire::ListVolumesReply>> Cluster::list_volumes(wire::ListVolumesRequest request) {
   auto running = shared_->gate.enter();
   if (!running.ok()) co_return running.error();

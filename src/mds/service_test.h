@@ -40,6 +40,7 @@ class FakeChunkserver {
       client_ = std::make_unique<rpc::Client>(host_.env(), rpc::ClientOptions(), kKey);
       server_ = std::make_unique<rpc::Server>(host_.env(), rpc::ServerOptions(), kKey);
       server_->add(wire::Method::kDeleteChunk, *this, &FakeChunkserver::delete_chunk);
+      server_->add(wire::Method::kCountChunks, *this, &FakeChunkserver::count_chunks);
       server_->add(wire::Method::kRaiseFence, *this, &FakeChunkserver::raise_fence);
       ASSERT_TRUE(server_->listen(address()).ok());
     });
@@ -108,6 +109,8 @@ class FakeChunkserver {
   size_t redirects_count = 0;
   std::map<uint64_t, uint64_t> fences;  ///< by copyset, as last raised
   size_t raises_count = 0;
+  std::set<uint64_t> discarded;  ///< chunks of copysets that it leads; all others exist
+  bool refuses_counts = false;
   bool refuses_fences = false;
   size_t refusals_left = 0;  ///< of delete_chunk
 
@@ -143,6 +146,22 @@ class FakeChunkserver {
       co_return answer;
     }
     deleted.insert(target.chunk());
+    co_return answer;
+  }
+
+  io::Task<Result<rpc::Answer<wire::CountChunksReply>>> count_chunks(
+      rpc::Call<wire::CountChunksRequest> call) {
+    rpc::Answer<wire::CountChunksReply> answer;
+    if (refuses_counts) co_return error(Errc::kUnavailable, "an injected refusal");
+    const auto found = copysets.find(call.request.copyset());
+    if (found == copysets.end()) co_return error(Errc::kNotFound, "no such copyset here");
+    if (found->second.front() != id) {
+      answer.message.mutable_redirect()->set_leader_node(found->second.front());
+      co_return answer;
+    }
+    uint32_t count = 0;
+    for (uint64_t chunk : call.request.chunks()) count += discarded.contains(chunk) ? 0 : 1;
+    answer.message.set_chunks_count(count);
     co_return answer;
   }
 

@@ -287,6 +287,33 @@ TEST_F(VolumeTest, KeepsItsStripesAndRefusesThoseThatDoNotFit) {
   }
 }
 
+TEST_F(VolumeTest, ItsUsedBytesAreThoseOfChunksThatExist) {
+  start_cluster();
+  const uint64_t volume = create_volume("v", 200 * kGiB)->id();
+  wire::StatVolumeRequest request;
+  request.set_name("v");
+  request.set_with_used(true);
+  const auto measure = [&] {
+    return call<wire::StatVolumeReply>(wire::Method::kStatVolume, request, 60s).value();
+  };
+  EXPECT_EQ(measure().volume().used_bytes(), 0u);
+  std::vector<wire::GetSegmentReply> segments;
+  for (uint64_t index = 0; index < 140; ++index) {
+    segments.push_back(get_segment(volume, index, true).value());  // pages of them
+  }
+  EXPECT_EQ(measure().volume().used_bytes(), 140 * kGiB);
+  for (auto& chunkserver : chunkservers_) {
+    for (int i : {0, 1, 2}) chunkserver->discarded.insert(segments[100].chunks(i).chunk());
+  }
+  EXPECT_EQ(measure().volume().used_bytes(), 140 * kGiB - 3 * 16 * kMiB);
+  EXPECT_EQ(stat_volume("v")->used_bytes(), 0u) << "it was not asked for";
+
+  for (auto& chunkserver : chunkservers_) chunkserver->refuses_counts = true;
+  const auto unknown = measure();
+  EXPECT_EQ(unknown.volume().name(), "v") << "the rest is known all the same";
+  EXPECT_NE(unknown.used_problem().find("copyset"), std::string::npos) << unknown.used_problem();
+}
+
 TEST_F(VolumeTest, HasAnOwnerAndSessionsThatAreListed) {
   start_mds();
   wire::CreateVolumeRequest request;

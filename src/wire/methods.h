@@ -19,6 +19,7 @@ enum class Method : uint16_t {
   kStartScan = 23,
   kScanStatus = 24,
   kRaiseFence = 25,
+  kCountChunks = 26,
   // chunkserver, control
   kCreateCopyset = 32,
   kCopysetStatus = 33,

@@ -6,6 +6,7 @@ import pathlib
 import random
 import threading
 import time
+import urllib.request
 
 from harness import CAIRN, Background, Cluster, expect, run, wait_until
 from nbd_client import NbdClient, Refused
@@ -59,6 +60,18 @@ def chunks_of_copysets(cluster):
     for folder in pathlib.Path(cluster.dir).glob("chunkserver-*/copysets/*"):
         count = len(list(folder.glob("chunk-*")))
         counts[folder.name] = max(counts.get(folder.name, 0), count)
+    return counts
+
+
+def ready_files(cluster):
+    """Of each chunkserver: how many chunk files its pool has ready, by its own metrics."""
+    counts = {}
+    for name, process in cluster.processes().items():
+        if name.startswith("chunkserver"):
+            with urllib.request.urlopen(f"http://{process['http']}/metrics", timeout=10) as answer:
+                lines = answer.read().decode().splitlines()
+            counts[name] = next(int(line.split()[1]) for line in lines
+                                if line.startswith("cairn_pool_ready_files"))
     return counts
 
 
@@ -227,4 +240,72 @@ def test_stripes_hold_what_was_written():
             qemu_io(striped, "write -P 3 2047M 1M", "read -P 3 2047M 1M", "read -P 5 0 256k")
             qemu_io(plain, "write -P 3 2047M 1M")
             run(["qemu-img", "compare", "-f", "raw", "-F", "raw", striped, plain], timeout=300)
+        cluster.verify_replicas()
+
+
+def test_a_discard_gives_chunks_back():
+    """A trim of whole chunks frees their files on every replica; what is used shrinks."""
+    with Cluster("--copysets-per-chunkserver", "10") as cluster:
+        cluster.cairn("volume", "create", "v", "--size", "1G")
+        cluster.cairn("volume", "create", "s", "--size", "1G", "--stripe-unit", "1M",
+                      "--stripe-count", "4")
+
+        def holds(chunks):
+            return lambda: chunks_count(cluster) == before + 3 * chunks
+
+        def used(volume):
+            return asked(cluster, "stat", volume)["used_bytes"] // (16 * MIB)
+
+        before = chunks_count(cluster)
+        ready = wait_until(lambda: len(set(ready_files(cluster).values())) == 1
+                           and ready_files(cluster), "the pools are filled")
+        with gateway(cluster, "v", "s") as path:
+            v, s = (f"nbd+unix:///{name}?socket={path}" for name in ("v", "s"))
+            expect(used("v") == 0, "nothing is used")
+            qemu_io(v, "write -P 1 0 64M")
+            wait_until(holds(4), "four chunks on three disks")
+            expect(used("v") == 4 and used("s") == 0, "four chunks are used")
+            # Two whole ones, and a piece at each side that is kept as a chunk.
+            qemu_io(v, "discard 12M 40M", "read -P 1 0 12M", "read -P 0 12M 40M",
+                    "read -P 1 52M 12M")
+            wait_until(holds(2), "two chunks are given back")
+            expect(used("v") == 2, "two chunks are used")
+            qemu_io(v, "discard 12M 40M", "write -P 3 20M 4k", "read -P 3 20M 4k",
+                    "read -P 0 12M 8M", "write -z -u 16M 16M", "read -P 0 16M 16M",
+                    "write -P 4 16M 64k")
+            wait_until(holds(3), "zeroes that may unmap discard, and a write makes it anew")
+            qemu_io(s, "write -P 2 0 64M")
+            wait_until(holds(7), "a set of four")
+            expect(used("s") == 4, "four chunks are used")
+            qemu_io(s, "discard 0 64M", "read -P 0 0 64M")
+            wait_until(holds(3), "the whole set is given back")
+            qemu_io(v, "discard 0 64M", "read -P 0 0 64M")
+            wait_until(holds(0), "nothing is left")
+            expect(used("v") == 0 and used("s") == 0, "nothing is used")
+        wait_until(lambda: ready_files(cluster) == ready, "the pools have their files again")
+        cluster.verify_replicas()
+
+
+def test_discards_and_a_server_that_dies():
+    """Writes and trims of whole chunks at once, while a chunkserver is killed and comes back."""
+    with Cluster("--copysets-per-chunkserver", "10") as cluster:
+        cluster.cairn("volume", "create", "v", "--size", "1G")
+        with gateway(cluster, "v") as path:
+            load = Background(["fio", "--name=trim", "--ioengine=nbd",
+                               f"--uri=nbd+unix:///v?socket={path}", "--rw=randtrimwrite",
+                               "--bs=16M", "--size=256M", "--iodepth=4", "--time_based",
+                               "--runtime=12"], cwd=cluster.dir)
+            try:
+                time.sleep(3)
+                cluster.kill("chunkserver-2")
+                time.sleep(3)
+                cluster.up_lenient()
+                load.finish(120)
+            finally:
+                load.stop()
+            qemu_io(f"nbd+unix:///v?socket={path}", "write -P 6 0 48M", "discard 16M 16M",
+                    "read -P 6 0 16M", "read -P 0 16M 16M", "read -P 6 32M 16M")
+        cluster.wait_healthy()
+        wait_until(lambda: cluster.cairn("copyset", "verify", check=False).returncode == 0,
+                   "all replicas have applied the same", timeout=60, every=1)
         cluster.verify_replicas()

@@ -32,7 +32,8 @@ io::Task<Result<wire::CreateVolumeReply>> create_volume(Context& mds,
 /// Errors: kInvalidArgument the folder's name; kNotFound no volume's name has the folder.
 Result<wire::ListVolumesReply> list_volumes(Context& mds, const wire::ListVolumesRequest& request);
 /// Errors: kNotFound.
-Result<wire::StatVolumeReply> stat_volume(Context& mds, const wire::StatVolumeRequest& request);
+/// With `with_used`, as long as the slowest of its copysets takes to answer.
+io::Task<Result<wire::StatVolumeReply>> stat_volume(Context& mds, wire::StatVolumeRequest request);
 /// A volume grows, while it is open too: clients learn of it when they renew their sessions.
 /// Errors: kNotFound; kInvalidArgument  the size is odd, too much, or less than the volume has.
 io::Task<Result<wire::ExtendVolumeReply>> extend_volume(Context& mds,
