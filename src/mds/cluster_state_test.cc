@@ -121,6 +121,10 @@ TEST_F(HealthTest, AFullDiskAndAMissingReplicaAreNamed) {
   EXPECT_EQ(report.health, Health::kDegraded);
   EXPECT_TRUE(mentions(report, "chunkserver 3 (10.0.0.3:1) is full (10240 MiB free)"));
   EXPECT_TRUE(mentions(report, "no longer has 2 of its copysets"));
+  EXPECT_FALSE(mentions(report, "recycle bin"));
+  state_.volumes[VolumeId(5)].mutable_info()->set_deleted_unix_ns(1);
+  state_.volumes[VolumeId(6)].set_deleted(true);  // its chunks are going
+  EXPECT_TRUE(mentions(assess_at(kStart), "in the recycle bin (1) keep their space"));
 }
 
 TEST_F(HealthTest, ASlowDiskIsNamed) {

@@ -126,9 +126,19 @@ class Assessment {
       if (chunkserver.heard_at &&
           placement::is_full(chunkserver.record.capacity_bytes(), free, options_.fill)) {
         degraded(name + "is full (" + std::to_string(free / kMiB) +
-                 " MiB free): it takes no new chunks; delete volumes or add chunkservers");
+                 " MiB free): it takes no new chunks; " + how_to_make_room());
       }
     }
+  }
+
+  std::string how_to_make_room() const {
+    const auto in_bin = std::ranges::count_if(
+        state_.volumes, [](const auto& entry) { return is_in_bin(entry.second); });
+    const std::string usual = "delete volumes or add chunkservers";
+    if (in_bin == 0) return usual;
+    return "volumes in the recycle bin (" + std::to_string(in_bin) +
+           ") keep their space: see `cairn volume list --deleted` and `cairn volume purge`, or " +
+           usual;
   }
 
   void look_at_speeds() {
