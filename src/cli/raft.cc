@@ -230,6 +230,7 @@ json to_json(const ReplicaView& replica) {
           {"members", std::vector<uint64_t>(s.members().begin(), s.members().end())},
           {"learners", std::vector<uint64_t>(s.learners().begin(), s.learners().end())},
           {"chunks", s.chunks_count()},
+          {"chunks_missing", s.chunks_missing_count()},
           {"change", s.change()},
           {"error", s.error()}};
 }
@@ -248,6 +249,7 @@ std::vector<std::string> to_row(const ReplicaView& replica) {
           std::to_string(s.first_index()) + ".." + std::to_string(s.last_index()) + " (" +
               std::to_string(s.last_term()) + ")",
           std::to_string(s.chunks_count()),
+          std::to_string(s.chunks_missing_count()),
           join(s.members()),
           join(s.learners()),
           !s.error().empty()   ? s.error()
@@ -260,8 +262,8 @@ io::Task<int> status(Session session) {
   if (!place) co_return fail(place.error());
   json all = json::array();
   std::vector<std::vector<std::string>> rows{{"CHUNKSERVER", "ROLE", "TERM", "EPOCH", "COMMITTED",
-                                              "APPLIED", "LOG (TERM)", "CHUNKS", "MEMBERS",
-                                              "LEARNERS", "NOTE"}};
+                                              "APPLIED", "LOG (TERM)", "CHUNKS", "MISSING",
+                                              "MEMBERS", "LEARNERS", "NOTE"}};
   for (uint64_t member : place->members) {
     auto address = place->address_of(member);
     if (!address) co_return fail(address.error());
