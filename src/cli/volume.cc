@@ -141,15 +141,25 @@ io::Task<int> list(client::Cluster* cluster, FlagsPointer flags) {
 }
 
 io::Task<int> stat(client::Cluster* cluster, FlagsPointer flags) {
-  const auto found = co_await cluster->measure_volume(flags->name);
-  if (!found) co_return fail(found.error());
-  json value = to_json(found->volume());
-  value["used_bytes"] = nullptr;
-  if (found->used_problem().empty()) {
-    value["used_bytes"] = found->volume().used_bytes();
+  wire::VolumeInfo info;
+  std::string used_problem;
+  auto found = co_await cluster->measure_volume(flags->name);
+  if (found) {
+    info = found->volume();
+    used_problem = found->used_problem();
   } else {
-    std::fprintf(stderr, "cairn: the used bytes are not known now: %s\n",
-                 found->used_problem().c_str());
+    // To count takes longer than to look.
+    auto looked = co_await cluster->stat_volume(flags->name);
+    if (!looked) co_return fail(looked.error());
+    info = std::move(*looked);
+    used_problem = found.error().message();
+  }
+  json value = to_json(info);
+  value["used_bytes"] = nullptr;
+  if (used_problem.empty()) {
+    value["used_bytes"] = info.used_bytes();
+  } else {
+    std::fprintf(stderr, "cairn: the used bytes are not known now: %s\n", used_problem.c_str());
   }
   if (flags->as_json) {
     std::printf("%s\n", value.dump().c_str());

@@ -11,8 +11,10 @@
 
 namespace cairn::mds {
 
-/// Members that are asked before the caller has to come again.
-inline constexpr int kLeaderAttemptsMax = 5;
+struct LeaderTries {
+  int attempts_max = 5;  ///< members that are asked before the caller has to come again
+  Duration timeout{};    ///< of each; 0: options.leader_call_timeout
+};
 
 /// Where a chunkserver is reached; empty: it is not known.
 inline std::string address_of(const Context& mds, uint64_t node) {
@@ -32,15 +34,17 @@ inline std::string whom_to_ask(const Context& mds, CopysetId id, int attempt) {
 
 template <class Reply, class Request>
 io::Task<Result<Reply>> call_leader(Context& mds, CopysetId copyset, wire::Method method,
-                                    Request request) {
+                                    Request request, LeaderTries tries = {}) {
+  const Duration timeout =
+      tries.timeout > Duration::zero() ? tries.timeout : mds.options.leader_call_timeout;
   std::string redirect;
   Error last = error(Errc::kUnavailable, "no member can be asked");
-  for (int attempt = 0; attempt < kLeaderAttemptsMax && !mds.is_stopping(); ++attempt) {
+  for (int attempt = 0; attempt < tries.attempts_max && !mds.is_stopping(); ++attempt) {
     std::string to =
         redirect.empty() ? whom_to_ask(mds, copyset, attempt) : std::exchange(redirect, {});
     if (to.empty()) continue;
-    auto answer = co_await mds.client.call<Reply>(io::Address{std::move(to)}, method, request, {},
-                                                  mds.options.leader_call_timeout);
+    auto answer =
+        co_await mds.client.call<Reply>(io::Address{std::move(to)}, method, request, {}, timeout);
     if (!answer.ok()) {
       last = answer.error();
       // The leader has decided; another would decide alike.

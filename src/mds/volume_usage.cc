@@ -13,6 +13,8 @@ namespace {
 constexpr size_t kSegmentsPerPage = 64;
 /// Asked for in one round: what a volume of 1 TiB has.
 constexpr size_t kChunksPerRoundMax = 65'536;
+/// So that a copyset whose members hang is told of while the caller still waits for the answer.
+constexpr LeaderTries kTries{.attempts_max = 3, .timeout = 1s};
 
 class CountRound final : public CopysetRound {
  public:
@@ -43,7 +45,7 @@ class CountRound final : public CopysetRound {
   io::Task<void> visit(CopysetId copyset) override {
     if (failure_) co_return;  // the sum is lost anyway
     const auto counted = co_await call_leader<wire::CountChunksReply>(
-        mds(), copyset, wire::Method::kCountChunks, std::move(requests_.at(copyset)));
+        mds(), copyset, wire::Method::kCountChunks, std::move(requests_.at(copyset)), kTries);
     if (counted.ok()) {
       chunks_count_ += counted->chunks_count();
     } else if (!failure_) {

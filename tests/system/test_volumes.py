@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import signal
 import threading
 import time
 import urllib.request
@@ -309,3 +310,27 @@ def test_discards_and_a_server_that_dies():
         wait_until(lambda: cluster.cairn("copyset", "verify", check=False).returncode == 0,
                    "all replicas have applied the same", timeout=60, every=1)
         cluster.verify_replicas()
+
+
+def test_what_is_used_is_not_known_while_a_majority_hangs():
+    """stat tells the rest soon, and why one number is missing."""
+    with Cluster("--copysets-per-chunkserver", "10") as cluster:
+        cluster.cairn("bench", "--rw", "write", "--seconds", "1")
+        used = asked(cluster, "stat", "demo")["used_bytes"]
+        expect(used and used % (16 * MIB) == 0, f"{used} bytes are used")
+        hanging = ("chunkserver-1", "chunkserver-2")
+        try:
+            for name in hanging:
+                cluster.signal(name, signal.SIGSTOP)
+            began = time.monotonic()
+            done = cluster.cairn("volume", "stat", "demo", "--json")
+            took = time.monotonic() - began
+        finally:
+            for name in hanging:
+                cluster.signal(name, signal.SIGCONT)
+        info = json.loads(done.stdout)
+        expect(info["used_bytes"] is None and info["size_bytes"] == 1 << 30, f"{info}")
+        expect("copyset" in done.stderr, done.stderr)
+        expect(took < 9.5, f"that took {took:.1f} s")
+        cluster.wait_healthy()
+        expect(asked(cluster, "stat", "demo")["used_bytes"] == used, "known again, and the same")
