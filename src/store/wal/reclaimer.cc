@@ -1,8 +1,22 @@
 #include "store/wal/reclaimer.h"
 
+#include <algorithm>
+
 #include "base/crc32c.h"
 
 namespace cairn::wal {
+
+namespace {
+
+bool stands_below(const SmallRef& ref, uint64_t sequence) {
+  return ref.sequence != 0 && ref.sequence < sequence;
+}
+
+bool stands_at(const SmallRef& ref, const SmallRef& place) {
+  return ref.sequence == place.sequence && ref.descriptor_block == place.descriptor_block;
+}
+
+}  // namespace
 
 Reclaimer::Reclaimer(io::Env env, const WalOptions& options, LiveIndex& index, SegmentFiles& files,
                      Writer& writer)
@@ -23,12 +37,38 @@ bool Reclaimer::has_work() const {
   return (is_over_limit() && newest != move_given_up_at_) || is_choked();
 }
 
-/// Entries are refused, and most of the log is dead. Those that hold the oldest segment may be
-/// waiting for what is refused: it is for this log to make room. A round of moves leaves no more
-/// than what is alive now, so it ends.
+/// Entries are refused, and much of the log is dead: those that hold the oldest segment may be
+/// waiting for what is refused, so it is for this log to make room. It is begun while there is
+/// still room for what a segment has alive. A round of moves leaves no more than what is alive now
+/// and what packs badly; one that has not helped is not repeated.
 bool Reclaimer::is_choked() const {
-  return writer_.used_bytes() > intake_limit_bytes(options_, Intake::kProposal) &&
-         index_.live_bytes() <= files_.in_use_bytes() / 2;
+  if (writer_.used_bytes() <= intake_limit_bytes(options_, Intake::kProposal)) return false;
+  const uint64_t live = index_.live_bytes(), in_use = files_.in_use_bytes();
+  if (live >= fruitless_live_bytes_ - std::min(fruitless_live_bytes_, options_.segment_bytes)) {
+    return false;
+  }
+  if (live <= in_use / 2) return true;
+  const uint64_t gain_min = std::max(kGainSegmentsMin * options_.segment_bytes, in_use / 5);
+  return live + gain_min <= in_use && has_room_to_move();
+}
+
+/// For what the oldest segment has alive, below the bound: it is let go only behind the copies.
+bool Reclaimer::has_room_to_move() const {
+  const uint64_t copies_bytes = index_.segments().front().live_bytes / 8 * 9 + kBlockBytes;
+  return writer_.used_bytes() + copies_bytes <= options_.wal_bytes_max;
+}
+
+void Reclaimer::begin_round() {
+  if (round_end_ != 0 || !is_choked()) return;
+  round_end_ = index_.segments().back().sequence;
+  fruitless_live_bytes_ = UINT64_MAX;
+}
+
+/// All that was alive when the round began has been moved.
+void Reclaimer::note_round() {
+  if (round_end_ == 0 || index_.segments().front().sequence <= round_end_) return;
+  round_end_ = 0;
+  if (is_choked()) fruitless_live_bytes_ = index_.live_bytes();
 }
 
 void Reclaimer::poke() {
@@ -45,9 +85,12 @@ io::Task<void> Reclaimer::run() {
     co_await wanted_.wait();
     wanted_.reset();
     while (has_work()) {
+      begin_round();
       co_await step();
       descriptor_ = {};
+      note_round();
     }
+    if (!is_choked()) round_end_ = 0;
   }
 }
 
@@ -71,14 +114,7 @@ io::Task<void> Reclaimer::step() {
 }
 
 io::Task<bool> Reclaimer::release_segments(uint64_t below) {
-  for (const GroupId group : index_.groups_with_small_in(below - 1)) {
-    const auto moved = co_await move_small(group, below);
-    if (is_stopping_ || writer_.failed()) co_return false;
-    if (!moved.ok()) {
-      env_.logger.error("a segment of the log cannot be freed",
-                        {{"group", group}, {"error", moved.error().describe()}});
-    }
-  }
+  if (!co_await move_small(below)) co_return false;
   uint64_t oldest = index_.segments().front().sequence;
   for (const SegmentUse& use : index_.segments()) {
     oldest = use.sequence;
@@ -92,39 +128,38 @@ io::Task<bool> Reclaimer::release_segments(uint64_t below) {
   co_return true;
 }
 
-io::Task<Status> Reclaimer::move_small(GroupId id, uint64_t below) {
-  const GroupUse* group = index_.find(id);
-  const auto stands_below = [below](const SmallRef& ref) {
-    return ref.sequence != 0 && ref.sequence < below;
-  };
-  if (group && stands_below(group->hard_state_ref)) {
-    const HardState state = *group->hard_state;
-    const RecordHeader header{.kind = RecordKind::kHardState,
-                              .group = id.value(),
-                              .index = state.commit.value(),
-                              .term = state.term.value(),
-                              .extra = state.vote};
-    index_.stage_hard_state(id, state, writer_.append({.header = header}));
-    ++moved_count_;
+/// False if the end has come meanwhile.
+io::Task<bool> Reclaimer::move_small(uint64_t below) {
+  std::vector<SmallCopy> copies;
+  uint64_t bytes = 0;
+  for (const GroupId group : index_.groups_with_small_in(below - 1)) {
+    auto copy = co_await read_small(group, below);
+    if (is_stopping_ || writer_.failed()) co_return false;
+    if (!copy.ok()) {
+      env_.logger.error("a segment of the log cannot be freed",
+                        {{"group", group}, {"error", copy.error().describe()}});
+      continue;
+    }
+    bytes += copy->mark ? copy->mark->head.size_bytes() : 0;
+    copies.push_back(std::move(*copy));
+    if (bytes < kMovedBytesMax && copies.size() < kCopiesPerPass) continue;
+    append_small(std::exchange(copies, {}), below);
+    moved_bytes_ += std::exchange(bytes, 0);
+    co_await throttle();
   }
-  if (group && stands_below(group->quarantine_ref)) {
-    const RecordHeader header{.kind = RecordKind::kQuarantine, .group = id.value()};
-    const std::string reason = group->quarantine_reason;
-    const Lsn lsn = writer_.append({.header = header, .head = Buffer::copy_of(reason)});
-    index_.stage_quarantine(id, reason, lsn);
-    ++moved_count_;
-  }
-  if (group && stands_below(group->snapshot_ref)) CO_TRY(co_await move_snapshot(id));
-  co_return co_await throttle();
+  append_small(std::move(copies), below);
+  moved_bytes_ += bytes;
+  co_await throttle();
+  co_return !is_stopping_ && !writer_.failed();
 }
 
-io::Task<Status> Reclaimer::move_snapshot(GroupId id) {
-  const SmallRef ref = index_.find(id)->snapshot_ref;
-  CO_TRY(co_await read_descriptor(ref.sequence, ref.descriptor_block));
+io::Task<Result<Reclaimer::SmallCopy>> Reclaimer::read_small(GroupId id, uint64_t below) {
+  SmallCopy copy{.group = id, .mark_ref = {}, .mark = {}};
   const GroupUse* group = index_.find(id);
-  const bool is_same = group && group->snapshot_ref.sequence == ref.sequence &&
-                       group->snapshot_ref.descriptor_block == ref.descriptor_block;
-  if (!is_same || writer_.failed()) co_return ok();  // a newer mark came, or the group went
+  if (!group || !stands_below(group->snapshot_ref, below)) co_return copy;
+  copy.mark_ref = group->snapshot_ref;
+  const LogIndex index = group->snapshot_index;
+  CO_TRY(co_await read_descriptor(copy.mark_ref.sequence, copy.mark_ref.descriptor_block));
   // The last one in the batch: an earlier one may have the same index.
   const RecordView* found = nullptr;
   for (const RecordView& record : descriptor_.view.records) {
@@ -132,17 +167,44 @@ io::Task<Status> Reclaimer::move_snapshot(GroupId id) {
       found = &record;
     }
   }
-  if (!found || found->header.index != group->snapshot_index.value()) {
+  if (!found || found->header.index != index.value()) {
     co_return error(Errc::kCorrupt, "a snapshot mark is not where it was written");
   }
+  copy.mark = Record{.header = found->header, .head = Buffer::copy_of(found->head), .payload = {}};
   // What it reset is in segments that go before this one or with it.
-  RecordHeader header = found->header;
-  header.flags = 0;
-  const Lsn lsn = writer_.append({.header = header, .head = Buffer::copy_of(found->head)});
-  index_.stage_snapshot(id, group->snapshot_index, group->snapshot_term, false, lsn);
-  ++moved_count_;
-  moved_bytes_ += header.head_bytes;
-  co_return ok();
+  copy.mark->header.flags = 0;
+  co_return copy;
+}
+
+/// In one turn. What is newer by now, or gone with its group, stays as it is.
+void Reclaimer::append_small(std::vector<SmallCopy> copies, uint64_t below) {
+  for (SmallCopy& copy : copies) {
+    const GroupUse* group = index_.find(copy.group);
+    if (!group) continue;
+    if (stands_below(group->hard_state_ref, below)) {
+      const HardState state = *group->hard_state;
+      const RecordHeader header{.kind = RecordKind::kHardState,
+                                .group = copy.group.value(),
+                                .index = state.commit.value(),
+                                .term = state.term.value(),
+                                .extra = state.vote};
+      index_.stage_hard_state(copy.group, state, writer_.append({.header = header}));
+      ++moved_count_;
+    }
+    if (stands_below(group->quarantine_ref, below)) {
+      const RecordHeader header{.kind = RecordKind::kQuarantine, .group = copy.group.value()};
+      const std::string reason = group->quarantine_reason;
+      const Lsn lsn = writer_.append({.header = header, .head = Buffer::copy_of(reason)});
+      index_.stage_quarantine(copy.group, reason, lsn);
+      ++moved_count_;
+    }
+    if (copy.mark && stands_at(group->snapshot_ref, copy.mark_ref)) {
+      const LogIndex index = group->snapshot_index;
+      const Term term = group->snapshot_term;
+      index_.stage_snapshot(copy.group, index, term, false, writer_.append(std::move(*copy.mark)));
+      ++moved_count_;
+    }
+  }
 }
 
 /// Until it has died, with its group's removal or by a snapshot, or there is a newer segment.
@@ -175,34 +237,36 @@ bool Reclaimer::is_worth_moving() const {
 
 io::Task<bool> Reclaimer::move_entries() {
   if (!is_worth_moving()) co_return false;
-  const SegmentUse front = index_.segments().front();
-  for (const LiveEntry& entry : index_.entries_in(front.sequence, kEntriesPerPass)) {
-    const auto moved = co_await move_entry(entry);
+  std::vector<EntryCopy> copies;
+  std::optional<Error> failure;
+  uint64_t bytes = 0;
+  const uint64_t oldest = index_.segments().front().sequence;
+  for (const LiveEntry& entry : index_.entries_in(oldest, kCopiesPerPass)) {
+    auto record = co_await read_entry(entry);
     if (is_stopping_ || writer_.failed()) co_return false;
-    if (!moved.ok()) {
-      note_failed_move(entry, moved.error());
-      co_return false;
+    if (!record.ok()) {
+      if (record.code() == Errc::kNotFound) continue;
+      note_failed_move(entry, record.error());
+      failure = record.error();
+      break;
     }
+    bytes += entry.ref.payload_bytes + entry.ref.head_bytes;
+    copies.push_back({.from = entry, .record = std::move(*record)});
+    if (bytes >= kMovedBytesMax) break;
   }
-  co_return true;
+  append_entries(std::move(copies));
+  moved_bytes_ += bytes;
+  co_await throttle();
+  co_return !failure && !is_stopping_ && !writer_.failed();
 }
 
-io::Task<Status> Reclaimer::move_entry(LiveEntry entry) {
+/// kNotFound: it has died meanwhile.
+io::Task<Result<Record>> Reclaimer::read_entry(LiveEntry entry) {
+  const auto died = error(Errc::kNotFound, "the entry is not alive any more");
   const SegmentFile* segment = files_.find(entry.ref.sequence);
-  if (!segment || index_.find_entry(entry.group, entry.index) != entry.ref) co_return ok();
+  if (!segment || index_.find_entry(entry.group, entry.index) != entry.ref) co_return died;
   const std::shared_ptr<io::File> file = segment->file;
   CO_TRY(co_await read_descriptor(entry.ref.sequence, entry.ref.descriptor_block));
-  const uint32_t payload_bytes = entry.ref.payload_bytes;
-  Buffer payload;
-  if (payload_bytes > 0) {
-    payload = env_.buffers.allocate(payload_bytes);
-    CO_TRY(co_await file->read(entry.ref.payload_block * kBlockBytes, payload.mutable_view()));
-    if (crc32c(payload.view()) != entry.ref.payload_crc) {
-      co_return error(Errc::kCorrupt, "the payload is rotten; it was not moved");
-    }
-  }
-  // It may have died meanwhile; a copy would bring it back.
-  if (writer_.failed() || index_.find_entry(entry.group, entry.index) != entry.ref) co_return ok();
   const RecordView* found = nullptr;
   for (const RecordView& record : descriptor_.view.records) {
     const RecordHeader& header = record.header;
@@ -215,13 +279,26 @@ io::Task<Status> Reclaimer::move_entry(LiveEntry entry) {
       found->header.payload_crc != entry.ref.payload_crc) {
     co_return error(Errc::kCorrupt, "an entry is not where it was written");
   }
-  Record copy{.header = found->header, .head = Buffer::copy_of(found->head), .payload = payload};
+  Record copy{.header = found->header, .head = Buffer::copy_of(found->head), .payload = {}};
   copy.header.kind = RecordKind::kMovedEntry;
-  const Lsn lsn = writer_.append(std::move(copy));
-  CHECK(index_.stage_move(entry, lsn));
-  ++moved_count_;
-  moved_bytes_ += payload_bytes + entry.ref.head_bytes;
-  co_return co_await throttle();
+  if (entry.ref.payload_bytes > 0) {
+    copy.payload = env_.buffers.allocate(entry.ref.payload_bytes);
+    const uint64_t at = entry.ref.payload_block * kBlockBytes;
+    CO_TRY(co_await file->read(at, copy.payload.mutable_view()));
+    if (crc32c(copy.payload.view()) != entry.ref.payload_crc) {
+      co_return error(Errc::kCorrupt, "the payload is rotten; it was not moved");
+    }
+  }
+  co_return copy;
+}
+
+/// In one turn. A copy of what has died meanwhile would bring it back.
+void Reclaimer::append_entries(std::vector<EntryCopy> copies) {
+  for (EntryCopy& copy : copies) {
+    if (index_.find_entry(copy.from.group, copy.from.index) != copy.from.ref) continue;
+    CHECK(index_.stage_move(copy.from, writer_.append(std::move(copy.record))));
+    ++moved_count_;
+  }
 }
 
 io::Task<Status> Reclaimer::read_descriptor(uint64_t sequence, uint16_t block) {
@@ -246,14 +323,13 @@ io::Task<Status> Reclaimer::read_descriptor(uint64_t sequence, uint16_t block) {
   co_return ok();
 }
 
-io::Task<Status> Reclaimer::throttle() {
-  if (moved_bytes_ < kMovedBytesMax) co_return ok();
+io::Task<void> Reclaimer::throttle() {
+  if (moved_bytes_ < kMovedBytesMax) co_return;
   moved_bytes_ = 0;
   const Lsn up_to = writer_.last_lsn();
   while (writer_.durable_lsn() < up_to && !writer_.failed() && !is_stopping_) {
     co_await writer_.progress().wait_next();
   }
-  co_return ok();
 }
 
 }  // namespace cairn::wal

@@ -4,9 +4,12 @@
 /// never hold a segment: they are written again at the head. Entries hold it; above the log's
 /// bound, the few that a mostly dead segment still has are moved to the head too, as long as that
 /// gains more than it costs. Where the log refuses what comes in, the log as a whole is looked at:
-/// an oldest segment that is mostly alive goes round as well if what it holds up is mostly dead.
-/// Stopping anywhere is safe: the originals are part of the log until a
-/// batch behind the copies is durable.
+/// an oldest segment that is mostly alive goes round as well if enough of what it holds up is dead.
+///
+/// What is moved is read first and then appended in one turn, so that it shares batches: a small
+/// record that is a batch of its own takes a block, and moving it alone would gain nothing.
+/// Stopping anywhere is safe: the originals are part of the log until a batch behind the copies is
+/// durable.
 /// Threads: one reactor.
 /// Source:  docs/formats/wal.md, "What is written when".
 #pragma once
@@ -35,6 +38,9 @@ class Reclaimer {
  private:
   bool is_over_limit() const { return files_.in_use_bytes() > soft_limit_bytes(options_); }
   bool is_choked() const;
+  bool has_room_to_move() const;
+  void begin_round();
+  void note_round();
   bool has_work() const;
   /// The first segment that entries hold, or that is still written to.
   uint64_t first_held() const;
@@ -43,13 +49,26 @@ class Reclaimer {
   bool is_worth_moving() const;
   bool is_move_hopeless() const;
   void note_failed_move(const LiveEntry& entry, const Error& why);
+  /// A live entry, read back.
+  struct EntryCopy {
+    LiveEntry from;
+    Record record;
+  };
+  /// A group whose small records are to be moved, with its snapshot mark if that is one of them.
+  struct SmallCopy {
+    GroupId group;
+    SmallRef mark_ref;  ///< as it was when the mark was read
+    std::optional<Record> mark;
+  };
   io::Task<bool> move_entries();
-  io::Task<Status> move_small(GroupId group, uint64_t below);
-  io::Task<Status> move_snapshot(GroupId group);
-  io::Task<Status> move_entry(LiveEntry entry);
+  io::Task<Result<Record>> read_entry(LiveEntry entry);
+  void append_entries(std::vector<EntryCopy> copies);
+  io::Task<bool> move_small(uint64_t below);
+  io::Task<Result<SmallCopy>> read_small(GroupId group, uint64_t below);
+  void append_small(std::vector<SmallCopy> copies, uint64_t below);
   /// A descriptor of the log, read back and verified. The last one read is kept.
   io::Task<Status> read_descriptor(uint64_t sequence, uint16_t block);
-  io::Task<Status> throttle();
+  io::Task<void> throttle();
 
   io::Env env_;
   const WalOptions& options_;
@@ -65,6 +84,11 @@ class Reclaimer {
   std::optional<LiveEntry> unmovable_;
   uint64_t move_failed_at_ = 0;
   uint32_t move_failures_count_ = 0;  ///< ...that often in a row
+  /// The newest segment when a round through a log that is choked began; 0: none is under way.
+  uint64_t round_end_ = 0;
+  /// A round has gained too little with so much alive; the next begins when a segment's worth of it
+  /// has died.
+  uint64_t fruitless_live_bytes_ = UINT64_MAX;
   uint64_t moved_count_ = 0;
   uint64_t moved_bytes_ = 0;  ///< since the last wait
 
@@ -77,8 +101,9 @@ class Reclaimer {
   Descriptor descriptor_;
 
   static constexpr uint32_t kMoveFailuresMax = 16;  ///< of one entry; rot is believed at once
-  static constexpr size_t kEntriesPerPass = 256;
-  static constexpr uint64_t kMovedBytesMax = kMiB;  ///< in flight
+  static constexpr uint64_t kGainSegmentsMin = 3;   ///< by a round, where most is alive
+  static constexpr size_t kCopiesPerPass = 256;
+  static constexpr uint64_t kMovedBytesMax = kMiB;  ///< in memory at once, and in flight
 };
 
 }  // namespace cairn::wal

@@ -191,6 +191,100 @@ TEST_F(WalSegmentsTest, ALogThatIsMostlyDeadDoesNotStayFullForOneSegmentThatIsNo
   for (uint64_t index = 1; index <= 12; ++index) expect_payload(1, index, 1, 16384);
 }
 
+// Each entry was a batch of its own, a block for some sixty bytes. Moved one by one they would take
+// as many blocks again, and the log would go round for ever without getting smaller. (Raft profile
+// of the simulator, seed 27913.)
+TEST_F(WalSegmentsTest, SmallEntriesThatAreMovedShareTheirBlocks) {
+  options.wal_bytes_max = 3 * options.segment_bytes;
+  open();
+  for (uint64_t index = 1; index <= 1000; ++index) {
+    const auto has_room = [&] { return wal->admit(Intake::kReplication).ok(); };
+    ASSERT_TRUE(world.run_until(has_room, std::chrono::seconds(1)))
+        << "full with entry " << index << ", of " << wal->log_bytes() << " bytes "
+        << wal->live_bytes() << " are alive";
+    entry_and_wait(1, index, 0);
+  }
+  EXPECT_LE(wal->log_bytes(), options.wal_bytes_max);
+  EXPECT_LE(wal->stats().moved_records, 10'000u) << "a round of moves makes room for many entries";
+  settle();
+  EXPECT_TRUE(wal->admit(Intake::kProposal).ok());
+  reopen();
+  ASSERT_EQ(group(1)->entries.size(), 1000u);
+}
+
+TEST_F(WalSegmentsTest, TheMarksOfManyGroupsShareTheirBlocksToo) {
+  constexpr uint64_t kGroups = 200;
+  open();
+  for (uint64_t id = 1; id <= kGroups; ++id) {
+    turn([&] {
+      hard_state(id, 3);
+      mark(id, 5, /*reset=*/true);
+    });
+    wait();
+  }
+  uint64_t last = 0;
+  const uint64_t first_files_bytes = wal->log_bytes();
+  while (wal->log_bytes() < first_files_bytes + options.segment_bytes && last < 1000) {
+    entry_and_wait(kGroups + 1, ++last, 16384);
+    turn([&] { mark(kGroups + 1, last); });
+    wait();
+    if (wal->log_bytes() < first_files_bytes) break;
+  }
+  settle();
+  EXPECT_LE(wal->log_bytes(), 2 * options.segment_bytes);
+  reopen();
+  for (uint64_t id = 1; id <= kGroups; ++id) {
+    ASSERT_TRUE(group(id) && group(id)->snapshot) << "group " << id;
+    EXPECT_EQ(group(id)->snapshot->index, LogIndex(5));
+    EXPECT_EQ(group(id)->hard_state.term, Term(3));
+  }
+}
+
+// More than half is alive, and none of it can be let go before more is taken; but a fifth is dead.
+TEST_F(WalSegmentsTest, ALogThatIsMostlyAliveMakesRoomWhereEnoughIsDead) {
+  options.wal_bytes_max = 16 * options.segment_bytes;
+  open();
+  uint64_t kept = 0, last = 0;
+  while (wal->admit(Intake::kProposal).ok() && kept < 1000) {
+    entry_and_wait(1, ++kept, 61440);
+    entry_and_wait(2, ++last, 4096);
+    turn([&] { mark(2, last); });
+    wait();
+  }
+  ASSERT_LT(kept, 1000u) << "the log is never full";
+  ASSERT_GT(wal->live_bytes(), wal->log_bytes() / 2);
+  settle();
+  EXPECT_TRUE(wal->admit(Intake::kProposal).ok());
+  EXPECT_LE(wal->log_bytes(), options.wal_bytes_max);
+  reopen();
+  ASSERT_EQ(group(1)->entries.size(), kept);
+}
+
+// Nothing can be gained: what is alive is not written over and over.
+TEST_F(WalSegmentsTest, ALogThatIsFullOfLiveEntriesComesToRest) {
+  for (const uint64_t segments_max : {3, 4, 16}) {
+    SCOPED_TRACE("at most " + std::to_string(segments_max) + " segments");
+    options.directory = "wal" + std::to_string(segments_max);
+    options.wal_bytes_max = segments_max * options.segment_bytes;
+    for (const uint32_t payload_bytes : {0, 4096, 61440}) {
+      options.directory += "x";
+      open();
+      uint64_t kept = 0;
+      while (wal->admit(Intake::kReplication).ok() && kept < 100'000) {
+        turn([&] {
+          for (int i = 0; i < 40 && wal->admit(Intake::kReplication).ok(); ++i) {
+            entry(1, ++kept, 1, payload_bytes);
+          }
+        });
+        wait();
+      }
+      EXPECT_LT(kept, 100'000u);
+      settle();
+      close();
+    }
+  }
+}
+
 TEST_F(WalSegmentsTest, WhatIsNotDurableYetCountsToo) {
   options.wal_bytes_max = kGiB;
   options.pending_bytes_max = 64 * kKiB;
