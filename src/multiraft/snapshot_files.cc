@@ -15,6 +15,9 @@ constexpr std::string_view kPartSuffix = ".part";
 /// One that has not asked for so long has gone away.
 constexpr Duration kSendingIdleMax = std::chrono::seconds(10);
 constexpr uint32_t kAttemptsMax = 5;
+/// Of a file at the start.
+constexpr int kReadTriesMax = 4;
+constexpr Duration kReadRetryDelay = std::chrono::milliseconds(100);
 
 std::string path_of(GroupId group, LogIndex index) {
   return std::string(kDirectory) + "/" + to_string(group) + "-" + to_string(index);
@@ -75,8 +78,16 @@ io::Task<Result<SnapshotFile>> SnapshotFiles::save(GroupId group, LogIndex index
 }
 
 io::Task<Result<Buffer>> SnapshotFiles::load(GroupId group, SnapshotFile file) {
-  auto data = CO_TRY(
-      co_await io::read_file(disk_, path_of(group, file.index), options_.snapshot_bytes_max));
+  auto read =
+      co_await io::read_file(disk_, path_of(group, file.index), options_.snapshot_bytes_max);
+  // What was read in vain once may be read the next time; the replica is not to be lost for it.
+  for (int tries = 1; read.code() == Errc::kIo && tries < kReadTriesMax; ++tries) {
+    env_.logger.warn("a snapshot's file is read again",
+                     {{"group", group}, {"why", read.error().message()}});
+    co_await env_.clock.sleep(kReadRetryDelay);
+    read = co_await io::read_file(disk_, path_of(group, file.index), options_.snapshot_bytes_max);
+  }
+  Buffer data = CO_TRY(std::move(read));
   if (data.size_bytes() != file.size_bytes || crc32c(data.view()) != file.crc) {
     co_return error(Errc::kCorrupt, "the file of snapshot " + to_string(file.index) + " of group " +
                                         to_string(group) + " is damaged");
