@@ -188,6 +188,8 @@ io::Task<void> RaftMember::join(GroupId group) {
     if (Status purged = co_await raft_->purge(group); !purged) co_return;
   }
   gone_.erase(group);
+  // A removal that a crash cut off may be durable all the same.
+  if (!is_out_of_service(group)) quarantined_.erase(group);
   if (!co_await raft_->join(group, make_machine(group))) {
     context_.count("replica not made");
     co_return;
