@@ -146,7 +146,8 @@ io::Task<Result<wire::RemoveServerReply>> remove_server(Context& mds,
 io::Task<Result<wire::SetChunkserversReply>> set_chunkservers(Context& mds,
                                                               wire::SetChunkserversRequest request);
 /// Forgets a chunkserver that is empty; its disk is refused from then on.
-/// Errors: kNotFound; kPreconditionFailed  it holds replicas, or may be given some.
+/// Errors: kNotFound; kPreconditionFailed  it holds replicas, or may be given some;
+///         kUnavailable  some copysets' leaders were not heard yet, and it may be their learner.
 io::Task<Result<wire::RemoveChunkserverReply>> remove_chunkserver(
     Context& mds, wire::RemoveChunkserverRequest request);
 
