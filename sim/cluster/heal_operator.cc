@@ -4,6 +4,7 @@
 #include <set>
 
 #include "store/chunk/chunk_format.h"
+#include "wire/chunk.pb.h"
 #include "wire/scan.pb.h"
 #include "wire/topology.pb.h"
 
@@ -128,23 +129,30 @@ std::string HealOperator::what_is_missing() {
       schedule.copysets_degraded_count() > 0) {
     return "the MDS heals: " + schedule.ShortDebugString();
   }
+  const auto sound = sound_replicas();
   for (const wire::CopysetInfo& copyset : *all) {
     for (const wire::NodeAddress& member : copyset.members()) {
-      if (has_replica(member.address(), GroupId(copyset.copyset()))) continue;
-      return "there is no replica of copyset " + std::to_string(copyset.copyset()) + " at " +
+      if (sound.contains({member.address(), copyset.copyset()})) continue;
+      return "there is no whole replica of copyset " + std::to_string(copyset.copyset()) + " at " +
              member.address();
     }
   }
   return "";
 }
 
-bool HealOperator::has_replica(const std::string& address, GroupId group) {
+std::set<std::pair<std::string, uint64_t>> HealOperator::sound_replicas() {
+  std::set<std::pair<std::string, uint64_t>> sound;
   for (auto& node : cluster_.chunkservers()) {
-    if (node->address().text != address || !node->has_started() || !node->raft()) continue;
-    const multiraft::Node* replica = node->raft()->find(group);
-    return replica && replica->status().error.empty();
+    if (!node->has_started()) continue;
+    const auto reply = complete(call_server<wire::CopysetStatusReply>(
+        rpc_.get(), node->address(), wire::Method::kCopysetStatus, wire::CopysetStatusRequest()));
+    if (!reply.ok()) continue;
+    for (const wire::CopysetStatus& replica : reply->copysets()) {
+      if (!replica.error().empty() || replica.chunks_missing_count() > 0) continue;
+      sound.insert({node->address().text, replica.copyset()});
+    }
   }
-  return false;
+  return sound;
 }
 
 std::string HealOperator::await_whole() {

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -70,7 +71,8 @@ class HealOperator {
   std::string await_whole();
   std::string await_clean_scan();
   std::string what_is_missing();
-  bool has_replica(const std::string& address, GroupId group);
+  /// Those that are in service and lack nothing, by address and copyset.
+  std::set<std::pair<std::string, uint64_t>> sound_replicas();
   std::string what_a_scan_finds();
   bool is_member_anywhere(uint64_t chunkserver);
   /// What keeps the cluster from being even; nothing if it is.
