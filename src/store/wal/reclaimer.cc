@@ -61,14 +61,15 @@ bool Reclaimer::has_room_to_move() const {
 void Reclaimer::begin_round() {
   if (round_end_ != 0 || !is_choked()) return;
   round_end_ = index_.segments().back().sequence;
+  round_live_bytes_ = index_.live_bytes();
   fruitless_live_bytes_ = UINT64_MAX;
 }
 
-/// All that was alive when the round began has been moved.
+/// All that was alive when the round began has been moved. What has died since may stand behind.
 void Reclaimer::note_round() {
   if (round_end_ == 0 || index_.segments().front().sequence <= round_end_) return;
   round_end_ = 0;
-  if (is_choked()) fruitless_live_bytes_ = index_.live_bytes();
+  if (is_choked()) fruitless_live_bytes_ = round_live_bytes_;
 }
 
 void Reclaimer::poke() {

@@ -86,8 +86,9 @@ class Reclaimer {
   uint32_t move_failures_count_ = 0;  ///< ...that often in a row
   /// The newest segment when a round through a log that is choked began; 0: none is under way.
   uint64_t round_end_ = 0;
-  /// A round has gained too little with so much alive; the next begins when a segment's worth of it
-  /// has died.
+  uint64_t round_live_bytes_ = 0;  ///< when it began
+  /// A round that began with so much alive has gained too little; the next begins when a segment's
+  /// worth of that has died.
   uint64_t fruitless_live_bytes_ = UINT64_MAX;
   uint64_t moved_count_ = 0;
   uint64_t moved_bytes_ = 0;  ///< since the last wait
