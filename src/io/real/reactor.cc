@@ -12,6 +12,7 @@
 #include "io/real/io_ring.h"
 #include "io/real/network.h"
 #include "io/real/system_error.h"
+#include "io/real/thread_inbox.h"
 #include "io/real/timers.h"
 
 namespace cairn::io::real {
@@ -151,6 +152,10 @@ Result<std::unique_ptr<Disk>> Reactor::open_disk(std::string root_path, DiskOpti
   }
   return std::unique_ptr<Disk>(
       std::make_unique<RingDisk>(*parts_->ring, std::move(root), std::move(root_path)));
+}
+
+Result<std::unique_ptr<Inbox>> Reactor::open_inbox() {
+  return std::unique_ptr<Inbox>(TRY(ThreadInbox::create(*this, parts_->loop)));
 }
 
 }  // namespace cairn::io::real

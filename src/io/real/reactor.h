@@ -18,6 +18,7 @@
 #include "io/clock.h"
 #include "io/disk.h"
 #include "io/executor.h"
+#include "io/inbox.h"
 #include "io/network.h"
 #include "io/real/ring_queue.h"
 
@@ -57,6 +58,8 @@ class Reactor final : public Executor {
   Entropy& entropy();
   /// kUnsupported where the kernel or a sandbox offers no io_uring; kNotFound without the root.
   Result<std::unique_ptr<Disk>> open_disk(std::string root_path, DiskOptions options = {});
+  /// For a library with threads of its own. kIo: the system gives none. The reactor outlives it.
+  Result<std::unique_ptr<Inbox>> open_inbox();
 
  private:
   struct Parts;
