@@ -65,6 +65,39 @@ function(cairn_library name)
   endif()
 endfunction()
 
+# cairn_proto(TARGET [GRPC]): the folder's FOLDER/NAME.proto become <FOLDER/NAME.pb.h>, with GRPC
+# <FOLDER/NAME.grpc.pb.h> too, in the build folder.
+function(cairn_proto target)
+  cmake_parse_arguments(ARG "GRPC" "" "" ${ARGN})
+  file(GLOB protos CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.proto)
+  set(root ${CMAKE_BINARY_DIR}/proto)
+  set(options --cpp_out=${root} -I ${CMAKE_SOURCE_DIR}/src)
+  set(kinds pb)
+  if(ARG_GRPC)
+    list(APPEND options --grpc_out=${root} --plugin=protoc-gen-grpc=${GRPC_CPP_PLUGIN})
+    list(APPEND kinds grpc.pb)
+  endif()
+  set(sources)
+  foreach(proto ${protos})
+    file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR}/src ${proto})
+    string(REGEX REPLACE "\\.proto$" "" name ${name})
+    set(outputs)
+    foreach(kind ${kinds})
+      list(APPEND outputs ${root}/${name}.${kind}.cc ${root}/${name}.${kind}.h)
+      list(APPEND sources ${root}/${name}.${kind}.cc)
+    endforeach()
+    add_custom_command(
+      OUTPUT ${outputs}
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${root}
+      COMMAND protobuf::protoc ${options} ${proto}
+      DEPENDS ${protos})
+  endforeach()
+  add_library(${target} STATIC ${sources})
+  target_include_directories(${target} SYSTEM PUBLIC $<BUILD_INTERFACE:${root}>)
+  target_link_libraries(${target} PUBLIC protobuf::libprotobuf)
+  target_compile_options(${target} PRIVATE -w)
+endfunction()
+
 # cairn_allocator(TARGET): a program's malloc, for those that are on the data path
 # (docs/adr/0007-allocator.md). Sanitizers bring their own.
 function(cairn_allocator target)

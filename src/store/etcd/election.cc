@@ -210,7 +210,7 @@ void EtcdElection::take_note_of(const Outcome& outcome) {
 
 io::Task<Status> EtcdElection::campaign() {
   Transaction transaction;
-  transaction.compares.push_back(Compare::absent(layout_.active()));
+  transaction.compares = {Compare::absent(layout_.active()), Compare::absent(layout_.loading())};
   const LeaseId lease = lease_;
   transaction.then.puts.push_back({layout_.active(), encode_member(options_.self), lease});
   const auto outcome = CO_TRY(co_await etcd_.run(std::move(transaction), options_.call_timeout));

@@ -6,8 +6,10 @@
 /// counted from when it sent the last keepalive that was answered: that is before etcd lets anybody
 /// else begin, as long as clocks do not run faster than each other by more than a tenth. What does
 /// not rest on clocks at all are writes: see Store. A lease that was given up is never taken up
-/// again: each term has a lease in good standing. Threads:  one reactor. Lifetime: the Etcd
-/// outlives it; stop() has returned before it is destroyed, or its executor's
+/// again: each term has a lease in good standing.
+///
+/// Threads:  one reactor.
+/// Lifetime: the Etcd outlives it; stop() has returned before it is destroyed, or its executor's
 ///           frames have been destroyed (a simulated crash).
 /// Source:   docs/adr/0014-etcd.md.
 #pragma once
@@ -95,7 +97,8 @@ class EtcdElection final : public kv::Election {
 };
 
 /// Ok if etcd takes transactions of kTransactionOperationsMax and kTransactionBytesMax; writes
-/// nothing. Errors: kInvalidArgument with the flags that etcd needs; those of a call.
+/// nothing.
+/// Errors: kInvalidArgument with the flags that etcd needs; those of a call.
 io::Task<Status> check_limits(Etcd& etcd, Layout layout, Duration timeout);
 
 }  // namespace cairn::etcd

@@ -3,12 +3,14 @@
 /// A transaction is a list of comparisons; if all hold, `then` is done, else `otherwise`, in one
 /// step that nothing comes between. Everything in etcd has the revision of the transaction that
 /// wrote it; ranges can be read as of an earlier revision until that is compacted away.
-/// Errors:  kUnavailable, kTimeout  the outcome is unknown, unless the transaction only reads
-///          kOverloaded         too much is under way here; nothing was done
-///          kInvalidArgument    etcd refuses the request as too large or malformed; nothing was
-///          done kPreconditionFailed the revision asked for is compacted kNotFound           a
-///          lease that has ended kNoSpace            etcd's quota is used up; nothing was done
-///          kUnauthenticated, kProtocol, kClosed
+/// Errors:
+///   - kUnavailable, kTimeout: the outcome is unknown, unless the transaction only reads
+///   - kOverloaded: too much is under way; nothing was done
+///   - kInvalidArgument: etcd refuses the request as too large or malformed; nothing was done
+///   - kPreconditionFailed: the revision asked for is compacted
+///   - kNotFound: a lease that has ended
+///   - kNoSpace: etcd's quota is used up; nothing was done
+///   - kUnauthenticated, kProtocol, kClosed
 /// Threads: one reactor.
 /// Source:  docs/adr/0014-etcd.md.
 #pragma once

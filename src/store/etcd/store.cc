@@ -1,5 +1,10 @@
 #include "store/etcd/store.h"
 
+#include <algorithm>
+#include <iterator>
+
+#include "store/etcd/backup.h"
+
 namespace cairn::etcd {
 
 namespace {
@@ -25,6 +30,12 @@ Transaction transaction_of(const Layout& layout, kv::WriteBatch batch) {
     transaction.then.deletes.push_back({.first = layout.content(key)});
   }
   return transaction;
+}
+
+Duration commit_time(const StoreTimeouts& timeouts, const kv::WriteBatch& batch) {
+  size_t bytes = 0;
+  for (const auto& put : batch.puts) bytes += put.key.size() + put.value.size();
+  return timeouts.commit + timeouts.commit_per_mib * (bytes / kMiB);
 }
 
 Error displaced(const RangeResult& active) {
@@ -92,14 +103,10 @@ io::Task<Result<std::vector<kv::KeyValue>>> Store::scan_as_one(Range range, size
     transaction.then.reads.push_back(range);
     auto outcome = CO_TRY(co_await run_in_term(std::move(transaction), timeouts_.read));
     CHECK(outcome.has_held && outcome.reads.size() == 1, "a read compares the term alone");
-    RangeResult& page = outcome.reads.front();
-    if (page.entries.empty()) break;
-    range.first = page.entries.back().key + '\0';
-    if (range.at.is_zero()) range.at = outcome.revision;
-    for (auto& entry : page.entries) {
-      pairs.push_back({layout_.key_of(entry.key), std::move(entry.value)});
-    }
-    if (!page.has_more) break;
+    const bool has_more = outcome.reads.front().has_more;
+    auto page = take_page(layout_, std::move(outcome.reads.front()), outcome.revision, range);
+    std::ranges::move(page, std::back_inserter(pairs));
+    if (!has_more) break;
   }
   co_return pairs;
 }
@@ -107,8 +114,9 @@ io::Task<Result<std::vector<kv::KeyValue>>> Store::scan_as_one(Range range, size
 io::Task<Status> Store::commit(kv::WriteBatch batch) {
   CO_TRY(kv::check_batch(batch));
   auto preconditions = batch.preconditions;
+  const Duration timeout = commit_time(timeouts_, batch);
   const auto outcome =
-      CO_TRY(co_await run_in_term(transaction_of(layout_, std::move(batch)), timeouts_.commit));
+      CO_TRY(co_await run_in_term(transaction_of(layout_, std::move(batch)), timeout));
   if (outcome.has_held) co_return ok();
   co_return co_await explain_refusal(std::move(preconditions));
 }

@@ -2,10 +2,11 @@
 ///
 /// A term is the revision that created the key PREFIX/active. Every transaction, reads too,
 /// compares that the key is still of that revision: whoever was displaced is refused by etcd
-/// itself, whatever it believes of the time. Errors:   those of a MetaStore; kNotLeader: another
-/// term has begun, nothing was written;
-///           kOverloaded, kNoSpace, and kInvalidArgument for etcd's own limits: nothing was
-///           written.
+/// itself, whatever it believes of the time.
+/// Errors:
+///   - those of a MetaStore
+///   - kNotLeader: another term has begun, nothing was written
+///   - kOverloaded, kNoSpace, and kInvalidArgument for etcd's own limits: nothing was written
 /// Bounds:   those of MetaStore; what is under way at once is bounded by the Etcd below.
 /// Threads:  one reactor.
 /// Lifetime: the Etcd outlives it.
@@ -19,9 +20,12 @@
 namespace cairn::etcd {
 
 struct StoreTimeouts {
-  /// Longer than a change of etcd's leader takes with its default settings.
+  /// A member that hangs costs half of it.
   Duration read = 4s;
-  Duration commit = 4s;
+  /// Longer than a change of etcd's leader takes with its default settings. What a member had sent
+  /// to the leader that is lost is never answered: so long the MDS stands still then.
+  Duration commit = 2500ms;
+  Duration commit_per_mib = 250ms;
 };
 
 class Store final : public kv::MetaStore {
