@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/context.h"
+#include "cli/dev_etcd.h"
 #include "cli/dev_state.h"
 #include "io/real/process.h"
 #include "wire/mds.pb.h"
@@ -29,6 +30,8 @@ struct DevFlags {
   std::string dir;
   uint32_t chunkservers_count = 3;
   uint32_t mds_count = 1;
+  std::string meta_store = "embedded";
+  uint32_t etcd_count = 0;    ///< 0: one for one MDS, three for more
   bool is_new_group = false;  ///< of the MDS: none of them has a log yet
   uint32_t copysets_per_chunkserver = 100;
   std::string volume_size = "1G";
@@ -87,10 +90,26 @@ Status grow(DevState& state, const DevFlags& flags) {
   return ok();
 }
 
+Status plan_etcd(DevState& state, const DevFlags& flags) {
+  TRY(find_etcd());
+  const uint32_t default_count = flags.mds_count == 1 ? 1 : 3;
+  const uint32_t count = flags.etcd_count == 0 ? default_count : flags.etcd_count;
+  for (uint32_t i = 1; i <= count; ++i) {
+    DevProcess etcd;
+    etcd.name = "etcd-" + std::to_string(i);
+    etcd.dir = state.dir + "/" + etcd.name;
+    etcd.address = TRY(free_address());
+    etcd.peer = TRY(free_address());
+    state.etcd.push_back(std::move(etcd));
+  }
+  return ok();
+}
+
 /// A new cluster's layout: folders, addresses, names.
 Result<DevState> plan(const DevFlags& flags) {
   DevState state;
   state.dir = flags.dir;
+  if (flags.meta_store == "etcd") TRY(plan_etcd(state, flags));
   for (uint32_t i = 1; i <= flags.mds_count; ++i) {
     DevProcess mds;
     mds.name = flags.mds_count == 1 ? "mds" : "mds-" + std::to_string(i);
@@ -134,6 +153,11 @@ std::vector<std::string> mds_command(const DevState& state, const DevProcess& pr
       "--unstable-after-ms", "5000", "--offline-after-ms", "20000", "--schedule-ms", "1000",
       "--leader-rest-ms", "5000"};
   override_with(command, flags.mds_flags);
+  if (!state.etcd.empty()) {
+    command.insert(command.end(),
+                   {"--meta-store", "etcd", "--etcd-endpoints", state.etcd_addresses()});
+    return command;
+  }
   if (state.mds.size() == 1) return command;
   std::string peers, id;
   for (size_t i = 0; i < state.mds.size(); ++i) {
@@ -146,18 +170,19 @@ std::vector<std::string> mds_command(const DevState& state, const DevProcess& pr
   return command;
 }
 
-bool is_mds(const DevState& state, const DevProcess& process) {
-  return &process >= state.mds.data() && &process < state.mds.data() + state.mds.size();
+bool is_among(const std::vector<DevProcess>& some, const DevProcess& process) {
+  return std::ranges::any_of(some, [&](const DevProcess& one) { return &one == &process; });
 }
 
-std::vector<std::string> role_command(const DevState& state, const DevProcess& process,
-                                      const DevFlags& flags) {
-  if (is_mds(state, process)) return mds_command(state, process, flags);
+Result<std::vector<std::string>> role_command(const DevState& state, const DevProcess& process,
+                                              const DevFlags& flags) {
+  if (is_among(state.etcd, process)) return etcd_command(TRY(find_etcd()), state.etcd, process);
+  if (is_among(state.mds, process)) return mds_command(state, process, flags);
   const std::string program = io::real::own_program();
   if (&process == &state.nbd) {
-    return {program,         "nbd",   state.volume,          "--listen",
-            process.address, "--mds", state.mds_addresses(), "--key-file",
-            state.key_file()};
+    return std::vector<std::string>{program,         "nbd",   state.volume,          "--listen",
+                                    process.address, "--mds", state.mds_addresses(), "--key-file",
+                                    state.key_file()};
   }
   std::vector<std::string> command{program,
                                    "chunkserver",
@@ -185,9 +210,9 @@ std::vector<std::string> role_command(const DevState& state, const DevProcess& p
   return command;
 }
 
-std::vector<std::string> command_of(const DevState& state, const DevProcess& process,
-                                    const DevFlags& flags) {
-  std::vector<std::string> command = role_command(state, process, flags);
+Result<std::vector<std::string>> command_of(const DevState& state, const DevProcess& process,
+                                            const DevFlags& flags) {
+  std::vector<std::string> command = TRY(role_command(state, process, flags));
   if (!process.http.empty()) command.insert(command.end(), {"--http-listen", process.http});
   return command;
 }
@@ -195,8 +220,9 @@ std::vector<std::string> command_of(const DevState& state, const DevProcess& pro
 Status start_missing(DevState& state, DevProcess& process, const DevFlags& flags) {
   if (is_running(process)) return ok();
   if (&process == &state.nbd) fs::remove(process.address.substr(5));
-  const auto started = TRY(io::real::start_daemon(command_of(state, process, flags),
-                                                  state.dir + "/" + process.name + ".log"));
+  const auto command = TRY(command_of(state, process, flags));
+  const auto started =
+      TRY(io::real::start_daemon(command, state.dir + "/" + process.name + ".log"));
   process.pid = started.pid;
   process.started = started.started;
   return save_dev_state(state);
@@ -304,8 +330,10 @@ Status bring_up(DevState& state, const DevFlags& flags) {
 void print_welcome(const DevState& state) {
   const std::string dir = state.dir == default_dev_dir() ? "" : " --dir " + state.dir;
   const std::string mds = state.mds.size() == 1 ? "an" : std::to_string(state.mds.size());
-  std::printf("%zu chunkservers and %s MDS run in %s\n", state.chunkservers.size(), mds.c_str(),
-              state.dir.c_str());
+  const std::string etcd =
+      state.etcd.empty() ? "" : ", on " + std::to_string(state.etcd.size()) + " etcd";
+  std::printf("%zu chunkservers and %s MDS%s run in %s\n", state.chunkservers.size(), mds.c_str(),
+              etcd.c_str(), state.dir.c_str());
   std::printf("NBD: %s\n\n", state.nbd_uri.c_str());
   std::printf("try next:\n");
   std::printf("  nbdinfo '%s'\n", state.nbd_uri.c_str());
@@ -326,6 +354,9 @@ int up(DevFlags flags) {
   }
   if (flags.mds_count < 1 || flags.mds_count > 5 || flags.mds_count % 2 == 0) {
     return fail(error(Errc::kInvalidArgument, "--mds takes 1, 3 or 5"));
+  }
+  if (flags.etcd_count != 0 && flags.meta_store != "etcd") {
+    return fail(error(Errc::kInvalidArgument, "--etcd goes with --meta-store etcd"));
   }
   auto state = load_dev_state(flags.dir);
   if (!state) {
@@ -411,6 +442,8 @@ int down(const DevFlags& flags) {
   for (DevProcess& chunkserver : state->chunkservers) stop_process(chunkserver);
   for (DevProcess& mds : state->mds) io::real::send_signal(identity_of(mds), SIGTERM);
   for (DevProcess& mds : state->mds) stop_process(mds);
+  for (DevProcess& etcd : state->etcd) io::real::send_signal(identity_of(etcd), SIGTERM);
+  for (DevProcess& etcd : state->etcd) stop_process(etcd);
   for (DevProcess* process : state->processes()) process->pid = 0;
   if (Status saved = save_dev_state(*state); !saved) return fail(saved.error());
   if (!flags.wipe) {
@@ -458,6 +491,14 @@ void add_dev_commands(CLI::App& app, Action& action) {
       ->capture_default_str();
   c->add_option("--mds", flags->mds_count, "metadata servers of a new cluster: 1, 3 or 5")
       ->capture_default_str();
+  c->add_option("--meta-store", flags->meta_store,
+                "where the MDS of a new cluster keep the metadata: embedded, or etcd, which is "
+                "started, too (apt install etcd-server)")
+      ->check(CLI::IsMember({"embedded", "etcd"}))
+      ->capture_default_str();
+  c->add_option("--etcd", flags->etcd_count,
+                "members of the etcd of a new cluster: 1, 3 or 5 (default: 1 for one MDS, else 3)")
+      ->check(CLI::IsMember({1u, 3u, 5u}));
   c->add_option("--copysets-per-chunkserver", flags->copysets_per_chunkserver, "of a new cluster")
       ->capture_default_str();
   c->add_option("--volume-size", flags->volume_size, "of the demo volume")->capture_default_str();

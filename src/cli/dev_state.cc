@@ -12,7 +12,8 @@ namespace {
 
 json to_json(const DevProcess& process) {
   return {{"name", process.name}, {"address", process.address}, {"http", process.http},
-          {"dir", process.dir},   {"pid", process.pid},         {"started", process.started}};
+          {"dir", process.dir},   {"pid", process.pid},         {"started", process.started},
+          {"peer", process.peer}};
 }
 
 DevProcess from_json(const json& value) {
@@ -21,13 +22,27 @@ DevProcess from_json(const json& value) {
           .http = value.value("http", ""),
           .dir = value.at("dir"),
           .pid = value.at("pid"),
-          .started = value.at("started")};
+          .started = value.at("started"),
+          .peer = value.value("peer", "")};
+}
+
+json to_json(const std::vector<DevProcess>& processes) {
+  json all = json::array();
+  for (const DevProcess& process : processes) all.push_back(to_json(process));
+  return all;
+}
+
+std::string addresses_of(const std::vector<DevProcess>& processes) {
+  std::string addresses;
+  for (const DevProcess& one : processes) addresses += (addresses.empty() ? "" : ",") + one.address;
+  return addresses;
 }
 
 }  // namespace
 
 std::vector<DevProcess*> DevState::processes() {
   std::vector<DevProcess*> all;
+  for (DevProcess& one : etcd) all.push_back(&one);
   for (DevProcess& one : mds) all.push_back(&one);
   for (DevProcess& chunkserver : chunkservers) all.push_back(&chunkserver);
   all.push_back(&nbd);
@@ -35,9 +50,11 @@ std::vector<DevProcess*> DevState::processes() {
 }
 
 std::string DevState::mds_addresses() const {
-  std::string addresses;
-  for (const DevProcess& one : mds) addresses += (addresses.empty() ? "" : ",") + one.address;
-  return addresses;
+  return addresses_of(mds);
+}
+
+std::string DevState::etcd_addresses() const {
+  return addresses_of(etcd);
 }
 
 Result<DevState> load_dev_state(const std::string& dir) {
@@ -59,6 +76,9 @@ Result<DevState> load_dev_state(const std::string& dir) {
       for (const json& one : all_mds) state.mds.push_back(from_json(one));
     }
     if (state.mds.empty()) return error(Errc::kCorrupt, path + " names no MDS");
+    for (const json& one : value.value("etcd", json::array())) {
+      state.etcd.push_back(from_json(one));
+    }
     for (const json& chunkserver : value.at("chunkservers")) {
       state.chunkservers.push_back(from_json(chunkserver));
     }
@@ -73,14 +93,9 @@ Result<DevState> load_dev_state(const std::string& dir) {
 }
 
 Status save_dev_state(const DevState& state) {
-  json chunkservers = json::array();
-  for (const DevProcess& chunkserver : state.chunkservers) {
-    chunkservers.push_back(to_json(chunkserver));
-  }
-  json all_mds = json::array();
-  for (const DevProcess& one : state.mds) all_mds.push_back(to_json(one));
-  const json value = {{"mds", all_mds},
-                      {"chunkservers", chunkservers},
+  const json value = {{"etcd", to_json(state.etcd)},
+                      {"mds", to_json(state.mds)},
+                      {"chunkservers", to_json(state.chunkservers)},
                       {"nbd", to_json(state.nbd)},
                       {"nbd_uri", state.nbd_uri},
                       {"volume", state.volume}};

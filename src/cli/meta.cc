@@ -6,7 +6,9 @@
 
 #include "cli/commands.h"
 #include "cli/context.h"
+#include "cli/etcd_mds.h"
 #include "cli/meta_folder.h"
+#include "store/etcd/backup.h"
 #include "store/kv/dump.h"
 #include "store/kv/rocks_meta_store.h"
 
@@ -18,14 +20,20 @@ namespace fs = std::filesystem;
 
 constexpr size_t kPairsPerRead = 1000;
 constexpr uint64_t kDumpBytesMax = 4 * kGiB;
+constexpr Duration kEtcdTimeout = 10s;  // of each page
 
+/// A folder, or an etcd.
 struct MetaFlags {
   std::string data;
+  EtcdFlags etcd;
   std::string file;
   bool is_member = false;
 };
 
-Result<uint64_t> write_dump(kv::StoreView& view, const std::string& path) {
+/// Gives the content page by page, in order; the last page is empty.
+using NextPage = std::function<Result<std::vector<kv::KeyValue>>()>;
+
+Result<uint64_t> write_dump(const NextPage& next, const std::string& path) {
   std::ofstream file(path + ".new", std::ios::binary | std::ios::trunc);
   // Without the mark: it belongs to the log of one group.
   kv::DumpWriter writer("", [&](ByteView piece) {
@@ -33,7 +41,7 @@ Result<uint64_t> write_dump(kv::StoreView& view, const std::string& path) {
                static_cast<std::streamsize>(piece.size()));
   });
   for (;;) {
-    const auto pairs = TRY(view.next(kPairsPerRead));
+    const auto pairs = TRY(next());
     for (const auto& pair : pairs) writer.add(pair);
     if (pairs.empty()) break;
   }
@@ -45,14 +53,22 @@ Result<uint64_t> write_dump(kv::StoreView& view, const std::string& path) {
   return writer.pairs_count();
 }
 
+Result<uint64_t> dump_folder(Process& process, const MetaFlags& flags) {
+  const auto store =
+      TRY(kv::RocksMetaStore::open(process.env(), meta_folder(flags.data), {.read_only = true}));
+  const auto view = TRY(store->view());
+  return write_dump([&] { return view->next(kPairsPerRead); }, flags.file);
+}
+
+Result<uint64_t> dump_etcd(Process& process, const MetaFlags& flags) {
+  const auto connection = TRY(EtcdConnection::open(process, flags.etcd));
+  etcd::ContentReader reader(connection->etcd(), etcd::Layout(flags.etcd.prefix), kEtcdTimeout);
+  return write_dump([&] { return process.reactor().run_until_done(reader.next()); }, flags.file);
+}
+
 int dump(const MetaFlags& flags) {
   Process process("meta");
-  auto store =
-      kv::RocksMetaStore::open(process.env(), meta_folder(flags.data), {.read_only = true});
-  if (!store) return fail(store.error());
-  auto view = (*store)->view();
-  if (!view) return fail(view.error());
-  auto count = write_dump(**view, flags.file);
+  const auto count = flags.data.empty() ? dump_etcd(process, flags) : dump_folder(process, flags);
   if (!count) return fail(count.error());
   std::printf("%llu records are in %s\n", static_cast<unsigned long long>(*count),
               flags.file.c_str());
@@ -74,7 +90,13 @@ Result<kv::Content> read_dump(const std::string& path) {
   return content;
 }
 
-Status load_into(Process& process, const MetaFlags& flags, kv::Content content) {
+Status load_into_etcd(Process& process, const MetaFlags& flags, kv::Content content) {
+  const auto connection = TRY(EtcdConnection::open(process, flags.etcd));
+  return process.reactor().run_until_done(etcd::load(
+      connection->etcd(), etcd::Layout(flags.etcd.prefix), std::move(content.pairs), kEtcdTimeout));
+}
+
+Status load_into_folder(Process& process, const MetaFlags& flags, kv::Content content) {
   const std::string folder = flags.is_member ? flags.data + "/store" : flags.data;
   if (fs::exists(flags.data + "/wal")) {
     return error(Errc::kAlreadyExists,
@@ -94,9 +116,12 @@ int load(const MetaFlags& flags) {
   auto content = read_dump(flags.file);
   if (!content) return fail(content.error());
   const size_t count = content->pairs.size();
-  const Status loaded = load_into(process, flags, std::move(*content));
+  const bool is_etcd = flags.data.empty();
+  const Status loaded = is_etcd ? load_into_etcd(process, flags, std::move(*content))
+                                : load_into_folder(process, flags, std::move(*content));
   if (!loaded) return fail(loaded.error());
-  std::printf("%zu records are loaded into %s\n", count, flags.data.c_str());
+  const std::string where = is_etcd ? "etcd, under " + flags.etcd.prefix : flags.data;
+  std::printf("%zu records are loaded into %s\n", count, where.c_str());
   return 0;
 }
 
@@ -104,10 +129,14 @@ CLI::App* add(CLI::App& parent, Action& action, const std::string& name, const s
               const std::shared_ptr<MetaFlags>& flags, int (*run)(const MetaFlags&)) {
   CLI::App* command = parent.add_subcommand(name, help);
   command->add_option("FILE", flags->file, "the dump (docs/formats/meta.md)")->required();
-  command->add_option("--data", flags->data, "folder of the MDS")
-      ->required()
-      ->envname("CAIRN_DATA");
-  command->callback([flags, run, &action] { action = [flags, run] { return run(*flags); }; });
+  auto* data = command->add_option("--data", flags->data, "folder of the MDS");
+  add_etcd_options(*command, flags->etcd);
+  command->callback([flags, run, data, &action] {
+    if (data->empty() == flags->etcd.endpoints.empty()) {
+      throw CLI::RequiredError("--data, or --etcd-endpoints");
+    }
+    action = [flags, run] { return run(*flags); };
+  });
   return command;
 }
 
@@ -124,7 +153,9 @@ void add_meta_commands(CLI::App& app, Action& action) {
   add(*meta, action, "dump", "Write an MDS's metadata, as of one moment; the MDS may run", flags,
       dump);
   CLI::App* c =
-      add(*meta, action, "load", "Fill the empty folder of an MDS that does not run", flags, load);
+      add(*meta, action, "load",
+          "Fill the empty folder of an MDS that does not run, or an etcd that no MDS uses", flags,
+          load);
   c->add_flag("--member", flags->is_member,
               "the folder is of one of several MDS: load the same dump for each of them, then "
               "start all with --init");

@@ -9,6 +9,7 @@
 #include "cli/console.h"
 #include "cli/context.h"
 #include "cli/delayed_disk.h"
+#include "cli/etcd_mds.h"
 #include "cli/http.h"
 #include "cli/replicated_mds.h"
 #include "client/volume.h"
@@ -57,7 +58,9 @@ int serve(Process& process, Server& server, const std::string& http_address) {
 }
 
 struct MdsFlags {
-  std::string data, listen = "127.0.0.1:6700", key_file, http_listen;
+  std::string data, listen = "127.0.0.1:6700", advertise, key_file, http_listen;
+  std::string meta_store = "embedded";
+  EtcdFlags etcd;
   std::vector<std::string> peers;
   uint64_t id = 0;
   bool is_new = false;
@@ -87,6 +90,12 @@ int run_mds(MdsFlags& flags) {
   Process process("mds", flags.log);
   flags.options.cluster_key = *key;
   flags.options.listen = {flags.listen};
+  if (flags.meta_store == "etcd") {
+    const std::string& address = flags.advertise.empty() ? flags.listen : flags.advertise;
+    auto server = EtcdMds::open(process, flags.etcd, address, flags.options);
+    if (!server) return fail(server.error());
+    return serve(process, **server, flags.http_listen);
+  }
   if (!flags.peers.empty()) return run_one_of_several(flags, process);
   auto store = kv::RocksMetaStore::open(process.env(), flags.data);
   if (!store) return fail(store.error());
@@ -230,12 +239,23 @@ void add_mds_command(CLI::App& app, Action& action) {
   auto flags = std::make_shared<MdsFlags>();
   CLI::App* command = app.add_subcommand("mds", "Run a metadata server");
   add_config_option(*command);
-  command->add_option("--data", flags->data, "folder of its database")
-      ->required()
-      ->envname("CAIRN_DATA");
+  auto* data =
+      command->add_option("--data", flags->data, "folder of its database")->envname("CAIRN_DATA");
   command->add_option("--listen", flags->listen, "HOST:PORT")
       ->envname("CAIRN_LISTEN")
       ->capture_default_str();
+  command
+      ->add_option("--meta-store", flags->meta_store,
+                   "where the metadata is kept: embedded (in --data, here or by all of --peers "
+                   "together), or etcd (by --etcd-endpoints; needs no --data)")
+      ->check(CLI::IsMember({"embedded", "etcd"}))
+      ->envname("CAIRN_META_STORE")
+      ->capture_default_str();
+  add_etcd_options(*command, flags->etcd);
+  command
+      ->add_option("--advertise", flags->advertise,
+                   "HOST:PORT that others connect to, with etcd (default: what it listens on)")
+      ->envname("CAIRN_ADVERTISE");
   command
       ->add_option("--peers", flags->peers,
                    "all MDS of the cluster, this one too: ID=HOST:PORT,...; 1, 3 or 5 of them keep "
@@ -274,7 +294,15 @@ void add_mds_command(CLI::App& app, Action& action) {
       ->default_str(std::to_string(flags->options.deleted_volume_keep / 1s));
   add_schedule_options(*command, flags->options);
   add_log_options(*command, flags->log);
-  command->callback([flags, &action] { action = [flags] { return run_mds(*flags); }; });
+  command->callback([flags, data, &action] {
+    const bool is_etcd = flags->meta_store == "etcd";
+    if (!is_etcd && data->empty()) throw CLI::RequiredError("--data");
+    if (is_etcd && flags->etcd.endpoints.empty()) throw CLI::RequiredError("--etcd-endpoints");
+    if (is_etcd && !flags->peers.empty()) {
+      throw CLI::ExcludesError("--peers", "--meta-store etcd");
+    }
+    action = [flags] { return run_mds(*flags); };
+  });
 }
 
 void add_chunkserver_command(CLI::App& app, Action& action) {

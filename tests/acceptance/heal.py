@@ -6,9 +6,10 @@ is added, one drained and removed, one killed for good with the active MDS right
 stopped and continued, one disk filled up, and 100 random blocks of one disk flipped. A client writes
 and verifies all the time. It has to see no error; afterwards every copyset has three identical
 replicas in different zones, leaders are within one, and copysets within 5 % of each chunkserver's
-share by capacity.
+share by capacity. With --meta-store etcd the metadata is in three etcd, whose leader is killed, too.
 
-Wants root, for loop mounts. Usage: heal.py [--dir PARENT] [--copysets-per-chunkserver N] [--keep]
+Wants root, for loop mounts. Usage: heal.py [--dir PARENT] [--copysets-per-chunkserver N]
+       [--meta-store etcd] [--keep]
 """
 import argparse
 import contextlib
@@ -25,6 +26,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests/system"))
 from harness import Background, Cluster, Failure, expect, run, wait_until  # noqa: E402
+from test_etcd import etcd_leader  # noqa: E402
 from test_rot import chunk_files, rot  # noqa: E402
 
 CHUNKSERVERS = 7  # the seventh is added later
@@ -69,7 +71,8 @@ def a_cluster(flags):
             disks.mount(f"chunkserver-{number}")
         cluster = Cluster("--mds", "3", "--copysets-per-chunkserver",
                           str(flags.copysets_per_chunkserver), "--mds-flags", MDS_FLAGS,
-                          "--chunkserver-flags", CHUNKSERVER_FLAGS, "--chunkservers",
+                          "--chunkserver-flags", CHUNKSERVER_FLAGS, "--meta-store",
+                          flags.meta_store, "--chunkservers",
                           str(CHUNKSERVERS - 1), folder=f"{home}/cluster")
         yield cluster
         failed = False
@@ -190,11 +193,18 @@ class Story:
     def lose_with_the_mds(self, name):
         number = self.cluster.id_of(name)
         self.cluster.kill(name)
-        active = next("mds-" + m["id"] for m in self.cluster.status()["mds"] if m["active"])
+        active = self.cluster.active_mds()
         time.sleep(10)  # recovery has begun
         self.cluster.kill(active)
         self.cluster.wait_without(number, timeout=300)
         self.cluster.start(active)
+        self.settled()
+
+    def lose_etcds_leader(self):
+        leader = etcd_leader(self.cluster)
+        self.cluster.kill(leader)
+        time.sleep(10)
+        self.cluster.start(leader)
         self.settled()
 
     def stop_and_continue(self, name, seconds):
@@ -274,6 +284,8 @@ def tell_the_story(cluster, load):
     story.step("chunkserver-2 is drained and removed", lambda: story.drain("chunkserver-2"))
     story.step("chunkserver-3 is killed for good, and the active MDS",
                lambda: story.lose_with_the_mds("chunkserver-3"))
+    if cluster.has_etcd():
+        story.step("etcd's leader is killed", story.lose_etcds_leader)
     story.step("chunkserver-4 is stopped for 5 s", lambda: story.stop_and_continue(
         "chunkserver-4", 5))
     story.step("chunkserver-4 is stopped for 20 s, and given up meanwhile",
@@ -287,6 +299,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dir", help="where everything is made: 20 GB of a real disk")
     parser.add_argument("--copysets-per-chunkserver", type=int, default=100)
+    parser.add_argument("--meta-store", choices=("embedded", "etcd"), default="embedded")
     parser.add_argument("--keep", action="store_true", help="leave the cluster's files there")
     flags = parser.parse_args()
     began = time.monotonic()

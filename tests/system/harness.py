@@ -99,6 +99,15 @@ class Cluster:
     def status(self):
         return json.loads(self.cairn("status", "--json").stdout)
 
+    def has_etcd(self):
+        return "etcd-1" in self.processes()
+
+    def active_mds(self):
+        """The name of the process of the MDS that serves."""
+        active = [m["address"] for m in self.status()["mds"] if m["active"]]
+        expect(len(active) == 1, f"one MDS is active: {active}")
+        return next(n for n, p in self.processes().items() if p["address"] == active[0])
+
     def copysets(self):
         return json.loads(self.cairn("copyset", "list", "--json").stdout)
 

@@ -8,50 +8,58 @@ import time
 from harness import CAIRN, Background, Cluster, expect, run, wait_until
 
 
-def status_of(cluster):
-    return json.loads(cluster.cairn("status", "--json").stdout)
+class Failovers:
+    """Processes are killed one after the other, while a bench writes and volumes are created."""
 
+    def __init__(self, cluster, seconds):
+        self.cluster = cluster
+        self.volumes = 0
+        self.longest = 0.0
+        self.bench = Background([CAIRN, "bench", "--dir", cluster.dir, "--rw", "randwrite",
+                                 "--depth", "4", "--seconds", str(seconds), "--json"])
 
-def active_of(cluster):
-    active = [m for m in status_of(cluster)["mds"] if m["active"]]
-    expect(len(active) == 1, f"one MDS is active: {active}")
-    return "mds-" + active[0]["id"]
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failure):
+        self.bench.stop()
+
+    def kill(self, victim):
+        """For 3 s each volume has to be created; how long the first took is the failover."""
+        self.cluster.kill(victim)
+        killed_at, first = time.monotonic(), None
+        while time.monotonic() < killed_at + 3:
+            self.cluster.cairn("volume", "create", f"v{self.volumes}", "--size", "1G")
+            self.volumes += 1
+            first = first or time.monotonic() - killed_at
+        self.longest = max(self.longest, first)
+        print(f"    {victim} killed: a volume was created after {first:.2f} s")
+
+    def check(self):
+        """No client saw an error, no failover was long, and nothing is lost."""
+        expect(self.longest <= 5, f"a failover took {self.longest:.1f} s")
+        out = self.bench.finish(60)
+        expect(json.loads(out[out.index("{"):])["errors"] == 0, out)
+        names = self.cluster.cairn("volume", "list", "--json").stdout
+        for i in range(self.volumes):
+            expect(f'"v{i}"' in names, f"volume v{i} is lost")
+        self.cluster.wait_healthy()
+        wait_until(lambda: all(m["state"] == "online" for m in self.cluster.status()["mds"]),
+                   "all MDS take part again")
+        print(f"    longest failover {self.longest:.2f} s; {self.volumes} volumes, none lost")
 
 
 def test_the_active_mds_is_killed():
     """kill -9 of the active MDS, three times, under volume creation and a bench: no client error."""
     with Cluster("--mds", "3", "--copysets-per-chunkserver", "10") as cluster:
-        expect(len(status_of(cluster)["mds"]) == 3, "three MDS are shown")
-        bench = Background([CAIRN, "bench", "--dir", cluster.dir, "--rw", "randwrite", "--depth", "4",
-                            "--seconds", "25", "--json"])
-        try:
-            longest, made = 0.0, 0
+        expect(len(cluster.status()["mds"]) == 3, "three MDS are shown")
+        with Failovers(cluster, seconds=25) as failovers:
             for _ in range(3):
-                victim = active_of(cluster)
-                cluster.kill(victim)
-                killed_at, first = time.monotonic(), None
-                # Each of these has to end well, whoever it meets; the first tells the failover.
-                while time.monotonic() < killed_at + 3:
-                    cluster.cairn("volume", "create", f"v{made}", "--size", "1G")
-                    made += 1
-                    first = first or time.monotonic() - killed_at
-                longest = max(longest, first)
-                print(f"    {victim} killed: a volume was created after {first:.2f} s")
-                expect(active_of(cluster) != victim, "another one is active")
+                victim = cluster.active_mds()
+                failovers.kill(victim)
+                expect(cluster.active_mds() != victim, "another one is active")
                 cluster.up_lenient()
-            expect(longest <= 5, f"the failover took {longest:.1f} s")
-            out = bench.finish(60)
-        finally:
-            bench.stop()
-        result = json.loads(out[out.index("{"):])
-        expect(result["errors"] == 0, out)
-        names = cluster.cairn("volume", "list", "--json").stdout
-        for i in range(made):
-            expect(f'"v{i}"' in names, f"volume v{i} is lost")
-        wait_until(lambda: status_of(cluster)["health"] == "ok", "the cluster is healthy")
-        wait_until(lambda: all(m["state"] == "online" for m in status_of(cluster)["mds"]),
-                   "all MDS take part again")
-        print(f"    longest failover {longest:.2f} s; {made} volumes, none lost")
+            failovers.check()
 
 
 def test_a_dump_is_loaded_into_a_new_group():
@@ -59,7 +67,7 @@ def test_a_dump_is_loaded_into_a_new_group():
     with Cluster("--mds", "3", "--copysets-per-chunkserver", "5") as cluster, \
             tempfile.TemporaryDirectory() as work:
         cluster.cairn("volume", "create", "precious", "--size", "1G")
-        data = os.path.join(cluster.dir, active_of(cluster))
+        data = os.path.join(cluster.dir, cluster.active_mds())
         first, second = os.path.join(work, "first"), os.path.join(work, "second")
         run([CAIRN, "meta", "dump", "--data", data, first])
         fresh = os.path.join(work, "fresh")
