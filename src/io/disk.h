@@ -66,7 +66,7 @@ class File {
 };
 
 struct DiskSpace {
-  uint64_t capacity_bytes = 0;
+  uint64_t capacity_bytes = 0;  ///< used or free; without what is kept for the superuser
   uint64_t free_bytes = 0;
 };
 

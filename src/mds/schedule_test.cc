@@ -103,6 +103,7 @@ wire::CopysetHeartbeat GroupedChunkserver::report_of(uint64_t copyset,
   wire::CopysetHeartbeat report;
   report.set_copyset(copyset);
   report.set_is_leader(group.leader == id);
+  report.set_chunks_count(shared_.chunks_count);
   const bool is_member = std::ranges::find(group.voters, id) != group.voters.end() ||
                          std::ranges::find(group.learners, id) != group.learners.end();
   report.set_epoch(is_member ? group.epoch : 1);  // one that left hears of nothing
@@ -278,6 +279,17 @@ TEST_F(ScheduleTest, ALostChunkserverIsReplaced) {
   EXPECT_EQ(replicas()[grouped(2).id], 0u);
   world_.run_for(30s);
   EXPECT_LE(difference(leaders()), 1u);
+}
+
+TEST_F(ScheduleTest, WithReplicasThatFitNowhereALostOneIsNotReplaced) {
+  shared_.chunks_count = 10'000;  // 156 GiB
+  start_grouped(4);
+  for (size_t i = 0; i < 4; ++i) grouped(i).used_bytes = 850 * kGiB;
+  world_.run_for(3s);
+  grouped(2).crash();
+  world_.run_for(30s);
+  EXPECT_EQ(shared_.copies_done, 0u);
+  ASSERT_GT(status().schedule().notes_size(), 0);
 }
 
 TEST_F(ScheduleTest, WithoutAPlaceForReplicasItSaysSo) {

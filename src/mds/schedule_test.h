@@ -26,8 +26,9 @@ struct FakeGroups {
   std::map<uint64_t, FakeGroup> groups;
   std::map<uint64_t, GroupedChunkserver*> by_id;
   uint32_t beats_per_copy = 3;
-  bool obeys = true;    ///< false: commands are not heard
-  std::string failure;  ///< not empty: every change fails so
+  uint32_t chunks_count = 0;  ///< of every replica
+  bool obeys = true;          ///< false: commands are not heard
+  std::string failure;        ///< not empty: every change fails so
   size_t changes_told = 0;
   size_t copies_done = 0;
   size_t transfers_done = 0;

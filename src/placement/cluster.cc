@@ -193,6 +193,7 @@ ReportOutcome Cluster::apply_report(const CopysetReport& report, uint64_t now_ms
       (report.change == ChangeKind::kNone ||
        find_chunkserver(report.change_target) == known.change_target)) {
     known.reported_ms = now_ms;
+    known.data_bytes = report.data_bytes;
     return ReportOutcome::kSame;
   }
   Copyset told = known;
@@ -209,6 +210,7 @@ ReportOutcome Cluster::apply_report(const CopysetReport& report, uint64_t now_ms
   }
   told.epoch = report.epoch;
   told.reported_ms = now_ms;
+  told.data_bytes = report.data_bytes;
   if (known.leader != kNoSlot && known.leader != leader) told.leader_since_ms = now_ms;
   count(known, -1);
   known = told;
@@ -276,7 +278,8 @@ void Cluster::take_over(const Cluster& other) {
                                .voters = voters,
                                .learners = learners,
                                .change = from.change,
-                               .change_target = id(from.change_target)};
+                               .change_target = id(from.change_target),
+                               .data_bytes = from.data_bytes};
     if (from.leader == kNoSlot) continue;  // the next leader says the rest
     if (apply_report(report, from.reported_ms) == ReportOutcome::kUpdated) {
       copysets_[slot].leader_since_ms = from.leader_since_ms;

@@ -87,6 +87,7 @@ struct Copyset {
   Epoch epoch;
   uint64_t reported_ms = 0;      ///< last word of its leader; 0: none since this process began
   uint64_t leader_since_ms = 0;  ///< when a change of leader was seen; 0: none was
+  uint64_t data_bytes = 0;       ///< of one replica, as its leader told last
   /// Voters, then learners.
   std::array<Slot, kReplicasMax + kLearnersMax> replicas{};
   Slot leader = kNoSlot;
@@ -118,6 +119,7 @@ struct CopysetReport {
   std::span<const ChunkserverId> learners;
   ChangeKind change = ChangeKind::kNone;
   ChunkserverId change_target;  ///< the replica that comes, or goes with kRemove
+  uint64_t data_bytes = 0;      ///< what the leader's replica holds
 };
 
 enum class ReportOutcome : uint8_t {

@@ -52,6 +52,7 @@ struct Told {
   std::vector<ChunkserverId> learners = {};
   ChangeKind change = ChangeKind::kNone;
   uint64_t change_target = 0;
+  uint64_t data_bytes = 0;
 };
 
 inline ReportOutcome tell(Cluster& cluster, const Told& told, uint64_t now_ms = kNowMs) {
@@ -61,7 +62,8 @@ inline ReportOutcome tell(Cluster& cluster, const Told& told, uint64_t now_ms = 
                                .voters = told.voters,
                                .learners = told.learners,
                                .change = told.change,
-                               .change_target = ChunkserverId(told.change_target)},
+                               .change_target = ChunkserverId(told.change_target),
+                               .data_bytes = told.data_bytes},
                               now_ms);
 }
 
@@ -69,6 +71,14 @@ inline ReportOutcome tell(Cluster& cluster, const Told& told, uint64_t now_ms = 
 inline void add(Cluster& cluster, uint64_t id, std::vector<ChunkserverId> voters) {
   ASSERT_TRUE(cluster.add_copyset(CopysetId(id), PoolId(1), Epoch(0), voters).ok());
   ASSERT_EQ(tell(cluster, {id, 1, voters.front().value(), voters}), ReportOutcome::kUpdated);
+}
+
+/// The leader of a copyset that was added so tells how much it holds.
+inline void tell_size(Cluster& cluster, uint64_t id, std::vector<ChunkserverId> voters,
+                      uint64_t data_bytes) {
+  Told told{.copyset = id, .epoch = 1, .leader = voters.front().value(), .voters = voters};
+  told.data_bytes = data_bytes;
+  ASSERT_EQ(tell(cluster, told), ReportOutcome::kSame);
 }
 
 inline void set_liveness(Cluster& cluster, uint64_t id, Liveness liveness) {

@@ -79,6 +79,31 @@ TEST(Recovery, LooksAtCapacityAndUsesAnOccupiedZoneOnlyWhereNoOtherHasRoom) {
               planned.operators[0].target == ChunkserverId(4));
 }
 
+TEST(Recovery, WhatOthersKeepOnADiskIsNotTakenForReplicas) {
+  Cluster cluster = make_cluster(4, 1, 1);
+  add(cluster, 1, ids_of({1, 2, 3}));
+  tell_size(cluster, 1, ids_of({1, 2, 3}), kGiB);
+  for (uint64_t id : {1, 2, 4}) {  // most of each disk is in use; the replica is small
+    ASSERT_TRUE(cluster.apply_heartbeat(ChunkserverId(id), kTiB, kTiB - 100 * kGiB, kNowMs));
+  }
+  set_liveness(cluster, 3, Liveness::kOffline);
+  const auto planned = plan(cluster).operators;
+  EXPECT_EQ(std::ranges::count_if(planned, &Operator::copies_data), 1);
+}
+
+TEST(Recovery, ReplicasOnTheirWayAreCountedAgainstTheRoom) {
+  Cluster cluster = make_cluster(4, 1, 1);
+  for (uint64_t copyset : {1, 2}) {
+    add(cluster, copyset, ids_of({1, 2, 3}));
+    tell_size(cluster, copyset, ids_of({1, 2, 3}), 50 * kGiB);
+  }
+  ASSERT_TRUE(cluster.apply_heartbeat(ChunkserverId(4), kTiB, kTiB - 100 * kGiB, kNowMs));
+  set_liveness(cluster, 3, Liveness::kOffline);
+  const auto planned = plan(cluster).operators;
+  EXPECT_EQ(std::ranges::count_if(planned, &Operator::copies_data), 1)
+      << "a second one would leave the disk full";
+}
+
 TEST(Recovery, WaitsForABusyZoneRatherThanCrowdingAnother) {
   Cluster cluster = make_cluster(3, 1, 2);
   add(cluster, 1, ids_of({1, 3, 5}));

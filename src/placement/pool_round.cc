@@ -97,14 +97,10 @@ void PoolRound::set_shares() {
         .zone_pairs = pairs_at_least(replicas_count, static_cast<uint32_t>(zones.size())),
         .server_pairs = pairs_at_least(replicas_count, static_cast<uint32_t>(servers.size()))};
   }
-  uint64_t used_bytes = 0;
-  uint64_t replicas = 0;
-  for (Slot slot : members_) {
-    if (chunkserver(slot).replicas_count == 0) continue;  // what an empty disk uses is no replica
-    used_bytes += chunkserver(slot).used_bytes;
-    replicas += chunkserver(slot).replicas_count;
-  }
-  if (replicas > 0) replica_bytes_ = used_bytes / replicas;
+  // Not from what the disks use: much of that may be others' files, or the log.
+  uint64_t data_bytes = 0;
+  for (Slot slot : copysets_) data_bytes += copyset(slot).data_bytes;
+  if (!copysets_.empty()) replica_bytes_ = data_bytes / copysets_.size();
 }
 
 std::span<const Slot> PoolRound::copysets_on(Slot slot) const {

@@ -135,7 +135,9 @@ Task<Status> RingDisk::sync_directory(std::string path) {
 Task<Result<DiskSpace>> RingDisk::space() {
   struct statvfs status{};
   if (::fstatvfs(root_.get(), &status) != 0) co_return system_error(errno, "statvfs " + root_path_);
-  co_return DiskSpace{.capacity_bytes = uint64_t{status.f_blocks} * status.f_frsize,
+  // As df counts: what the file system keeps for others is neither free nor used.
+  const uint64_t used = uint64_t{status.f_blocks} - status.f_bfree;
+  co_return DiskSpace{.capacity_bytes = (used + status.f_bavail) * status.f_frsize,
                       .free_bytes = uint64_t{status.f_bavail} * status.f_frsize};
 }
 

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 
 #include <filesystem>
 
@@ -173,6 +174,15 @@ TEST_F(RealDisk, SpaceAndSizesAreTold) {
   auto file = open("data", {.create = true});
   ASSERT_TRUE(reactor_.run_until_done(file->truncate(12345)).ok());
   EXPECT_EQ(*reactor_.run_until_done(file->size()), 12345u);
+}
+
+TEST_F(RealDisk, SpaceThatIsKeptForOthersIsNeitherUsedNorFree) {
+  struct statvfs status{};
+  const auto space = reactor_.run_until_done(disk_->space());
+  ASSERT_TRUE(space.ok());
+  ASSERT_EQ(::statvfs(root_.c_str(), &status), 0);
+  const uint64_t kept = (status.f_bfree - status.f_bavail) * status.f_frsize;
+  EXPECT_EQ(space->capacity_bytes, status.f_blocks * status.f_frsize - kept);
 }
 
 TEST_F(RealDisk, ARootOfOneServerIsRefusedToASecond) {

@@ -84,6 +84,7 @@ void take_in_copyset(Context& mds, ChunkserverId sender, const wire::CopysetHear
     return std::vector<ChunkserverId>(numbers.begin(), numbers.end());
   };
   const auto voters = ids(report.members()), learners = ids(report.learners());
+  const wire::PoolRecord& pool = mds.state.pools.at(PoolId(copyset.record.pool()));
   const auto outcome =
       mds.state.placed.apply_report({.copyset = copyset.id(),
                                      .epoch = Epoch(report.epoch()),
@@ -91,7 +92,8 @@ void take_in_copyset(Context& mds, ChunkserverId sender, const wire::CopysetHear
                                      .voters = voters,
                                      .learners = learners,
                                      .change = change_kind(report.change()),
-                                     .change_target = change_target(report.change())},
+                                     .change_target = change_target(report.change()),
+                                     .data_bytes = report.chunks_count() * pool.chunk_bytes()},
                                     now_ms);
   if (outcome == placement::ReportOutcome::kSame || outcome == placement::ReportOutcome::kUpdated) {
     copyset.chunks_count = report.chunks_count();
