@@ -11,7 +11,8 @@ build_packages=(
 )
 test_packages=(
   fio qemu-utils libnbd-bin nbdkit nbdkit-plugin-dev nbdfuse fuse3 e2fsprogs
-  python3 jq iproute2 nftables procps util-linux chromium etcd-server prometheus
+  python3 jq iproute2 nftables procps util-linux chromium etcd-server openssl
+  prometheus
 )
 
 missing=()

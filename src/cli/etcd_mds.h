@@ -22,13 +22,16 @@ namespace cairn::cli {
 struct EtcdFlags {
   std::vector<std::string> endpoints;
   std::string prefix = "cairn";
+  std::string ca_file;  ///< of TLS, as the next two; empty: none
+  std::string cert_file;
+  std::string key_file;
 };
 void add_etcd_options(CLI::App& command, EtcdFlags& flags);
 
 /// How a process reaches an etcd.
 class EtcdConnection {
  public:
-  /// Errors: kInvalidArgument, kUnsupported: an endpoint or the prefix.
+  /// Errors: kInvalidArgument: an endpoint, the prefix, what TLS needs; kNotFound: a file of TLS.
   static Result<std::unique_ptr<EtcdConnection>> open(Process& process, const EtcdFlags& flags);
   etcd::Etcd& etcd() { return failover_; }
 

@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -43,6 +44,13 @@ def wait_until(condition, what, timeout=30.0, every=0.1):
             return value
         time.sleep(every)
     raise Failure(f"not within {timeout} s: {what}")
+
+
+def free_port():
+    """Of loopback; whoever needs it binds it soon."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Cluster:

@@ -5,7 +5,7 @@ import pathlib
 import tempfile
 import urllib.request
 
-from harness import CAIRN, Cluster, expect, run
+from harness import CAIRN, Background, Cluster, expect, free_port, run, wait_until
 from test_mds import Failovers
 
 ON_ETCD = ("--meta-store", "etcd", "--copysets-per-chunkserver", "10")
@@ -84,6 +84,75 @@ def test_a_dump_goes_from_etcd_to_a_folder_and_back():
         expect(refused.returncode != 0 and "an MDS is active" in refused.stderr, refused.stderr)
 
 
+class SecuredEtcd:
+    """One etcd that talks by TLS alone, and only to who shows its own certificate."""
+
+    def __init__(self, work):
+        self.work = work
+        self.own = self.certificate("own")
+        client, peer = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        self.endpoint = "https://" + client
+        self.process = Background(
+            ["etcd", "--name=one", f"--data-dir={work}/data", "--max-txn-ops=140000",
+             "--max-request-bytes=33554432", f"--listen-client-urls={self.endpoint}",
+             f"--advertise-client-urls={self.endpoint}", f"--listen-peer-urls=http://{peer}",
+             f"--initial-advertise-peer-urls=http://{peer}", f"--initial-cluster=one=http://{peer}",
+             f"--cert-file={self.own}.pem", f"--key-file={self.own}.key", "--client-cert-auth",
+             f"--trusted-ca-file={self.own}.pem", "--logger=zap", f"--log-outputs={work}/log"])
+
+    def certificate(self, name):
+        """Signed by itself: it is authority, server and client in one."""
+        path = f"{self.work}/{name}"
+        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext",
+             "subjectAltName=IP:127.0.0.1", "-keyout", f"{path}.key", "-out", f"{path}.pem"])
+        return path
+
+    def flags(self, authority, client=None):
+        shown = ["--etcd-cert", f"{client}.pem", "--etcd-key", f"{client}.key"] if client else []
+        return ["--etcd-endpoints", self.endpoint, "--etcd-ca", f"{authority}.pem", *shown]
+
+
+def test_etcd_by_tls_and_with_a_clients_certificate():
+    """A load, an MDS and a dump by TLS; without the certificate, or with another one, nothing."""
+    with Cluster("--copysets-per-chunkserver", "5") as cluster, \
+            tempfile.TemporaryDirectory() as work:
+        dumps = [f"{work}/before", f"{work}/after"]
+        run([CAIRN, "meta", "dump", "--data", f"{cluster.dir}/mds", dumps[0]])
+        etcd = SecuredEtcd(work)
+        try:
+            own = etcd.flags(etcd.own, etcd.own)
+            def loads():
+                return run([CAIRN, "meta", "load", *own, dumps[0]], check=False).returncode == 0
+            wait_until(loads, "etcd is up and takes the load", 20, every=0.5)
+            run([CAIRN, "meta", "dump", *own, dumps[1]])
+            first, second = (pathlib.Path(dump).read_bytes() for dump in dumps)
+            expect(first == second, "the dump is what was loaded")
+
+            other = etcd.certificate("other")
+            for flags in (etcd.flags(etcd.own), etcd.flags(etcd.own, other),
+                          etcd.flags(other, etcd.own)):
+                refused = run([CAIRN, "meta", "dump", *flags, f"{work}/none"], check=False)
+                expect(refused.returncode != 0 and etcd.endpoint[8:] in refused.stderr,
+                       f"{flags}: {refused.stderr}")
+            expect(not os.path.exists(f"{work}/none"), "nothing was read")
+
+            address, key = f"127.0.0.1:{free_port()}", f"{cluster.dir}/cluster.key"
+            mds = Background([CAIRN, "mds", "--meta-store", "etcd", *own, "--key-file", key,
+                              "--listen", address])
+            def volumes():
+                done = run([CAIRN, "volume", "list", "--json", "--mds", address, "--key-file", key],
+                           check=False)
+                return done.returncode == 0 and done.stdout
+            try:
+                listed = wait_until(volumes, "the MDS serves", 20, every=0.5)
+                expect("demo" in listed, listed)
+            finally:
+                mds.end()
+        finally:
+            etcd.process.stop()
+
+
 def test_bad_flags_are_refused_with_what_to_do():
     """Flags of an MDS and of a dump that do not go together, or name no etcd."""
     def refusal(*arguments):
@@ -97,7 +166,9 @@ def test_bad_flags_are_refused_with_what_to_do():
         expect("--etcd-endpoints" in refusal(*mds), "endpoints are needed")
         expect("--data" in refusal("mds", "--key-file", key), "a folder is needed")
         told = refusal(*mds, "--etcd-endpoints", "https://127.0.0.1:1")
-        expect("without TLS" in told, told)
+        expect("--etcd-ca" in told, told)
+        told = refusal(*mds, "--etcd-endpoints", "127.0.0.1:1", "--etcd-ca", key)
+        expect("PEM" in told, told)
         told = refusal(*mds, "--etcd-endpoints", "127.0.0.1")
         expect("HOST:PORT" in told, told)
         told = refusal(*mds, "--etcd-endpoints", "127.0.0.1:1", "--etcd-prefix", "a/")

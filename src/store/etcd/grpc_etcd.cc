@@ -19,7 +19,16 @@ namespace {
 /// An answer is a page of a scan at most, of values of any size.
 constexpr int kAnswerBytesMax = static_cast<int>(kRangeEntriesMax * kMiB + 16 * kMiB);
 
-std::shared_ptr<grpc::Channel> open_channel(const std::string& address) {
+std::shared_ptr<grpc::ChannelCredentials> credentials_of(const Tls& tls) {
+  if (!tls.is_on()) return grpc::InsecureChannelCredentials();
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = tls.authority;
+  options.pem_cert_chain = tls.certificate;
+  options.pem_private_key = tls.key;
+  return grpc::SslCredentials(options);
+}
+
+std::shared_ptr<grpc::Channel> open_channel(const std::string& address, const Tls& tls) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kAnswerBytesMax);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
@@ -30,7 +39,7 @@ std::shared_ptr<grpc::Channel> open_channel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address, credentials_of(tls), arguments);
 }
 
 /// etcd tells its limits apart by words alone.
@@ -135,11 +144,11 @@ struct Exchange : Call {
 }  // namespace
 
 struct GrpcEtcd::Parts {
-  Parts(io::Executor& on, io::Inbox& to, const std::string& at)
+  Parts(io::Executor& on, io::Inbox& to, const std::string& at, const Tls& tls)
       : executor(on),
         inbox(to),
         address(at),
-        channel(open_channel(at)),
+        channel(open_channel(at, tls)),
         kv(pb::KV::NewStub(channel)),
         lease(pb::Lease::NewStub(channel)) {}
   ~Parts() {
@@ -239,8 +248,9 @@ class Renewal final
 
 }  // namespace
 
-GrpcEtcd::GrpcEtcd(io::Executor& executor, io::Inbox& inbox, const std::string& address)
-    : parts_(std::make_unique<Parts>(executor, inbox, address)) {}
+GrpcEtcd::GrpcEtcd(io::Executor& executor, io::Inbox& inbox, const std::string& address,
+                   const Tls& tls)
+    : parts_(std::make_unique<Parts>(executor, inbox, address, tls)) {}
 
 GrpcEtcd::~GrpcEtcd() = default;
 
@@ -291,28 +301,46 @@ io::Task<Status> GrpcEtcd::revoke(LeaseId lease, Duration timeout) {
   });
 }
 
+namespace {
+
+/// HOST:PORT of an endpoint whose scheme is the one that `tls` asks for.
+Result<std::string> address_of(const std::string& endpoint, const Tls& tls) {
+  std::string_view address = endpoint;
+  const bool is_plain = address.starts_with("http://");
+  const bool is_encrypted = address.starts_with("https://");
+  if (is_encrypted && !tls.is_on()) {
+    return error(Errc::kInvalidArgument,
+                 endpoint + ": TLS needs the certificate of who signed etcd's: --etcd-ca FILE");
+  }
+  if (is_plain && tls.is_on()) {
+    return error(Errc::kInvalidArgument,
+                 endpoint + " is not encrypted, which --etcd-ca asks for: say https://");
+  }
+  if (is_plain) address.remove_prefix(7);
+  if (is_encrypted) address.remove_prefix(8);
+  const size_t colon = address.rfind(':');
+  const bool is_sound = colon != std::string_view::npos && colon > 0 &&
+                        colon + 1 < address.size() && address.find('/') == std::string_view::npos;
+  if (!is_sound) {
+    return error(Errc::kInvalidArgument,
+                 "\"" + endpoint + "\" is not HOST:PORT of an etcd, such as 10.0.0.1:2379");
+  }
+  return std::string(address);
+}
+
+}  // namespace
+
 Result<std::vector<Endpoint>> connect(io::Executor& executor, io::Inbox& inbox,
-                                      const std::vector<std::string>& endpoints) {
+                                      const std::vector<std::string>& endpoints, const Tls& tls) {
   if (endpoints.empty()) return error(Errc::kInvalidArgument, "no endpoint of etcd is named");
+  if (tls.certificate.empty() != tls.key.empty()) {
+    return error(Errc::kInvalidArgument,
+                 "a client's certificate and its key belong together: --etcd-cert and --etcd-key");
+  }
   std::vector<Endpoint> connected;
   for (const std::string& endpoint : endpoints) {
-    std::string_view address = endpoint;
-    if (address.starts_with("https://")) {
-      return error(Errc::kUnsupported,
-                   endpoint +
-                       ": etcd is talked to without TLS; let it listen at an http:// address "
-                       "that only the MDS can reach");
-    }
-    if (address.starts_with("http://")) address.remove_prefix(7);
-    const size_t colon = address.rfind(':');
-    const bool is_sound = colon != std::string_view::npos && colon > 0 &&
-                          colon + 1 < address.size() && address.find('/') == std::string_view::npos;
-    if (!is_sound) {
-      return error(Errc::kInvalidArgument,
-                   "\"" + endpoint + "\" is not HOST:PORT of an etcd, such as 10.0.0.1:2379");
-    }
-    std::string name(address);
-    connected.push_back({name, std::make_unique<GrpcEtcd>(executor, inbox, name)});
+    const std::string name = TRY(address_of(endpoint, tls));
+    connected.push_back({name, std::make_unique<GrpcEtcd>(executor, inbox, name, tls)});
   }
   return connected;
 }

@@ -22,10 +22,19 @@ namespace cairn::etcd {
 
 inline constexpr size_t kCallsMax = 256;
 
+/// What an encrypted connection needs, each as PEM. With no authority: not encrypted.
+struct Tls {
+  std::string authority;    ///< who signed etcd's certificate
+  std::string certificate;  ///< this client's, with its key; both empty: it shows none
+  std::string key;
+
+  bool is_on() const { return !authority.empty(); }
+};
+
 class GrpcEtcd final : public Etcd {
  public:
   /// `address` is HOST:PORT. Connects with the first call.
-  GrpcEtcd(io::Executor& executor, io::Inbox& inbox, const std::string& address);
+  GrpcEtcd(io::Executor& executor, io::Inbox& inbox, const std::string& address, const Tls& tls);
   ~GrpcEtcd() override;
 
   io::Task<Result<Outcome>> run(Transaction transaction, Duration timeout) override;
@@ -38,9 +47,12 @@ class GrpcEtcd final : public Etcd {
   const std::unique_ptr<Parts> parts_;
 };
 
-/// "HOST:PORT" and "http://HOST:PORT", as etcd's own clients take them.
-/// Errors: kInvalidArgument: none, or not of that form; kUnsupported: TLS.
+/// "HOST:PORT", "http://HOST:PORT" and, with TLS, "https://HOST:PORT", as etcd's own clients take
+/// them.
+/// Errors: kInvalidArgument: none, or not of that form; TLS wanted by only one of endpoint and
+/// `tls`; a certificate without its key.
 Result<std::vector<Endpoint>> connect(io::Executor& executor, io::Inbox& inbox,
-                                      const std::vector<std::string>& endpoints);
+                                      const std::vector<std::string>& endpoints,
+                                      const Tls& tls = {});
 
 }  // namespace cairn::etcd
