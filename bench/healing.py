@@ -149,15 +149,14 @@ def rebuild_cluster(flags, *more):
     # A third of the volume's replicas are on each of four: so each of them holds --gib.
     gib = flags.gib * 4 / 3
     return gib, Cluster("--chunkservers", "4", "--volume-size", f"{int(gib) + 1}G", "--mds-flags",
-                        "--unstable-after-ms 1000 --offline-after-ms 3000 " + " ".join(more),
+                        "--unstable-after-ms 2000 --offline-after-ms 4000 " + " ".join(more),
                         "--chunkserver-flags", "--fetch-rate " + flags.fetch_rate,
                         parent=flags.dir)
 
 
 def rebuild_idle(flags):
     flags.fetch_rate = "0"
-    gib, cluster = rebuild_cluster(flags, "--copies-per-chunkserver 16 --copies-per-server 16 "
-                                   "--copies-max 64")
+    gib, cluster = rebuild_cluster(flags, "--copies-per-chunkserver 200 --copies-per-server 200")
     with cluster:
         fill(cluster, int(gib))
         cluster.wait_healthy()

@@ -290,7 +290,9 @@ io::Task<Result<ChunkImage>> ChunkFile::fetch(uint64_t offset_bytes, uint64_t si
   for (size_t i = 0; i < image.block_crcs.size(); ++i) {
     CHECK(image.block_crcs[i] != kLost, "a lost block is refused, never sent");
     if (image.block_crcs[i] == kHole || is_had(have, i, image.block_crcs[i])) continue;
-    std::memmove(bytes.data() + kept_bytes, bytes.data() + i * kBlockBytes, kBlockBytes);
+    if (kept_bytes != i * kBlockBytes) {
+      std::memmove(bytes.data() + kept_bytes, bytes.data() + i * kBlockBytes, kBlockBytes);
+    }
     kept_bytes += kBlockBytes;
   }
   image.data = data.slice(0, kept_bytes);
