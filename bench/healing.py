@@ -145,18 +145,17 @@ class Rebuild:
         self.seconds = time.monotonic() - self.began
 
 
-def rebuild_cluster(flags, *more):
+def rebuild_cluster(flags, mds_flags="", chunkserver_flags=()):
     # A third of the volume's replicas are on each of four: so each of them holds --gib.
     gib = flags.gib * 4 / 3
     return gib, Cluster("--chunkservers", "4", "--volume-size", f"{int(gib) + 1}G", "--mds-flags",
-                        "--unstable-after-ms 2000 --offline-after-ms 4000 " + " ".join(more),
-                        "--chunkserver-flags", "--fetch-rate " + flags.fetch_rate,
-                        parent=flags.dir)
+                        "--unstable-after-ms 2000 --offline-after-ms 4000 " + mds_flags,
+                        *chunkserver_flags, parent=flags.dir)
 
 
 def rebuild_idle(flags):
-    flags.fetch_rate = "0"
-    gib, cluster = rebuild_cluster(flags, "--copies-per-chunkserver 200 --copies-per-server 200")
+    gib, cluster = rebuild_cluster(flags, "--copies-per-chunkserver 200 --copies-per-server 200",
+                                   ("--chunkserver-flags", "--fetch-rate 0"))
     with cluster:
         fill(cluster, int(gib))
         cluster.wait_healthy()
@@ -174,7 +173,6 @@ def rebuild_idle(flags):
 
 
 def rebuild_loaded(flags):
-    flags.fetch_rate = "256M"
     gib, cluster = rebuild_cluster(flags)
     with cluster:
         fill(cluster, int(gib))

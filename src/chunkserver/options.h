@@ -32,7 +32,7 @@ struct Options {
   /// Bytes of a chunk that a lagging replica compares and fetches in one call; a power of two.
   uint32_t fetch_bytes = 1 * kMiB;
   /// What lagging replicas here fetch, all together; 0: no limit.
-  uint64_t fetch_bytes_per_second = 256 * kMiB;
+  uint64_t fetch_bytes_per_second = 64 * kMiB;
   size_t fetches_inflight_max = 4;
   /// Replicas are compared block by block so often, and read at this rate.
   Duration scan_interval = std::chrono::hours(24 * 7);
