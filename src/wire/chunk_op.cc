@@ -69,6 +69,9 @@ Result<ChunkOp> decode_chunk_op(ByteView bytes) {
   if (image.kind < 1 || image.kind > kKindMax) {
     return error(Errc::kCorrupt, "a chunk operation of unknown kind " + std::to_string(image.kind));
   }
+  if (!is_block_aligned(image.offset_bytes) || !is_block_aligned(image.size_bytes)) {
+    return error(Errc::kCorrupt, "a chunk operation's range is not of whole blocks");
+  }
   const uint64_t ahead = image.sequence - image.oldest_unresolved_sequence;
   const bool in_window =
       image.sequence >= image.oldest_unresolved_sequence && ahead < kWriterWindow;

@@ -39,7 +39,7 @@ struct ChunkOp {
 
 /// 64 bytes, with a checksum of its own.
 Buffer encode(const ChunkOp& op);
-/// kCorrupt: wrong size, magic, checksum or kind. kUnsupported: a version of the future.
+/// kCorrupt: wrong size, magic, checksum, kind or range. kUnsupported: a version of the future.
 Result<ChunkOp> decode_chunk_op(ByteView bytes);
 
 }  // namespace cairn::wire

@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <vector>
+
+#include "base/crc32c.h"
+
 namespace cairn::wire {
 namespace {
 
@@ -33,6 +38,23 @@ TEST(ChunkOp, KnowsItsKindsAndNoOthers) {
     const bool is_known = kind >= 1 && kind <= static_cast<uint8_t>(ChunkOpKind::kDiscard);
     EXPECT_EQ(decode_chunk_op(encode(op).view()).ok(), is_known) << int{kind};
   }
+}
+
+/// With its checksum made right again.
+Buffer with_byte(Buffer image, size_t at, uint8_t value) {
+  std::vector<std::byte> bytes(image.view().begin(), image.view().end());
+  bytes[at] = std::byte{value};
+  std::fill_n(bytes.begin() + 4, 4, std::byte{0});
+  const uint32_t crc = crc32c(bytes);
+  std::ranges::copy(bytes_of(crc), bytes.begin() + 4);
+  return Buffer::copy_of(bytes);
+}
+
+TEST(ChunkOp, RefusesARangeThatIsNotOfWholeBlocks) {
+  const Buffer sound = encode(sample());
+  EXPECT_TRUE(decode_chunk_op(with_byte(sound, 33, 0x10).view()).ok());
+  EXPECT_EQ(decode_chunk_op(with_byte(sound, 33, 0x02).view()).code(), Errc::kCorrupt);
+  EXPECT_EQ(decode_chunk_op(with_byte(sound, 36, 0x01).view()).code(), Errc::kCorrupt);
 }
 
 TEST(ChunkOp, KeepsItsBytesFromReleaseToRelease) {

@@ -24,6 +24,7 @@ std::string fault_of(const SlotHeader& header, const ChunkLayout& layout,
     return "format version " + std::to_string(header.version) + " is not known here";
   }
   if (header.generation == 0) return "generation 0 is never written";
+  if (header.copyset == 0 || header.chunk == 0) return "it belongs to no chunk";
   if (header.chunk_bytes != layout.chunk_bytes || header.block_bytes != kBlockBytes ||
       header.table_bytes != layout.table_bytes()) {
     return "it is of a chunk of " + std::to_string(header.chunk_bytes) + " bytes";

@@ -133,6 +133,16 @@ TEST(ChunkSlot, EveryFlippedBitOfHeaderAndTableIsFound) {
   }
 }
 
+TEST(ChunkSlot, OfNoChunkIsNotBelieved) {
+  Buffer bytes = slot_bytes(3);
+  auto header = load<SlotHeader>(bytes.view());
+  header.chunk = 0;
+  header.crc32c = 0;
+  header.crc32c = crc32c(bytes_of(header));
+  store(bytes.mutable_view(), header);
+  EXPECT_EQ(decode_slot(kSmall, std::nullopt, bytes.view()).reason, "it belongs to no chunk");
+}
+
 TEST(ChunkSlot, OfAnotherChunkOrCopysetIsNotBelieved) {
   const Buffer bytes = slot_bytes(3);
   for (const ChunkIdentity other :

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/crc32c.h"
 #include "sim/io/world.h"
 #include "store/pool/inspect.h"
 #include "store/pool/pool_meta.h"
@@ -286,6 +287,12 @@ TEST(PoolMeta, IsWhatTheFormatDocumentSays) {
   }
   EXPECT_EQ(hex, "4341524e504f4f4c010000005b065aba0000010100000000");
   EXPECT_EQ(decode_pool_meta(bytes.view())->chunk_file_bytes, 16842752u);
+}
+
+TEST(PoolMeta, OfFilesWithoutBytesIsRefused) {
+  PoolMeta meta;
+  meta.crc32c = crc32c(bytes_of(meta));
+  EXPECT_EQ(decode_pool_meta(bytes_of(meta)).code(), Errc::kCorrupt);
 }
 
 TEST(PoolMeta, EveryFlippedBitIsFound) {

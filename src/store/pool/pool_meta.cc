@@ -38,6 +38,9 @@ Result<PoolMeta> decode_pool_meta(ByteView bytes) {
     return error(Errc::kUnsupported,
                  "a pool of version " + std::to_string(meta.version) + " is not known here");
   }
+  if (meta.chunk_file_bytes == 0) {
+    return error(Errc::kCorrupt, "a pool's meta file says that its files have no bytes");
+  }
   return meta;
 }
 
