@@ -50,9 +50,7 @@ class Candidate {
   /// How it reaches each member of etcd.
   FakeMember& way(size_t index = 0) { return *ways_.at(index); }
   const std::optional<Status>& started() const { return started_; }
-  bool is_active() const {
-    return machine_.is_running() && election_ && election_->term() != 0;
-  }
+  bool is_active() const { return machine_.is_running() && election_ && election_->term() != 0; }
   const std::string& address() const { return options_.self.address; }
 
  private:
