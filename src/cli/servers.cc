@@ -1,5 +1,6 @@
 // cairn mds, cairn chunkserver, cairn nbd: the long-running processes.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -301,6 +302,9 @@ void add_mds_command(CLI::App& app, Action& action) {
     if (is_etcd && !flags->peers.empty()) {
       throw CLI::ExcludesError("--peers", "--meta-store etcd");
     }
+    // Leaders speak with the heartbeats: they are missed after a few of them, however rare.
+    mds::Options& options = flags->options;
+    options.leader_silent_max = std::max(options.leader_silent_max, 3 * options.heartbeat_interval);
     action = [flags] { return run_mds(*flags); };
   });
 }

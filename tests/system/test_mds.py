@@ -86,3 +86,15 @@ def test_a_dump_is_loaded_into_a_new_group():
         refused = run([CAIRN, "meta", "load", "--data", os.path.join(work, "other"), first],
                       check=False)
         expect(refused.returncode != 0, "a rotten dump is refused")
+
+
+def test_rare_heartbeats_serve_a_cluster_as_well():
+    """Heartbeats every few seconds, as large clusters have them: it comes up and stays healthy."""
+    with Cluster("--copysets-per-chunkserver", "5", "--mds-flags",
+                 "--heartbeat-ms 10000 --unstable-after-ms 30000 --offline-after-ms 60000",
+                 "--chunkserver-flags", "--heartbeat-ms 6000") as cluster:
+        cluster.wait_healthy(60)
+        time.sleep(12)
+        status = cluster.status()
+        expect(status["health"] == "ok", f"{status['problems']}")
+        cluster.cairn("volume", "create", "v", "--size", "1G")
